@@ -1,0 +1,12 @@
+//! `touchline check`.
+
+use std::process::ExitCode;
+
+/// Arguments of `touchline check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// Runs the command.
+pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not built yet")
+}

@@ -1,0 +1,62 @@
+//! The command line: one file per command, each with its arguments and a `run`.
+
+mod check;
+mod demo;
+mod replay;
+mod run;
+mod simulate;
+mod topics;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit codes, the same for every command.
+pub mod exit {
+    /// All went well.
+    pub const OK: u8 = 0;
+    /// It failed while working: a broker, a file, a limit.
+    pub const FAILED: u8 = 1;
+    /// The command line or the configuration is wrong; nothing was started.
+    pub const USAGE: u8 = 2;
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "touchline", version, about = "Live customer experience and alerts from touchpoints in Kafka")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the whole pipeline at work: embedded broker, simulated customers, alerts with reasons
+    Demo(demo::Args),
+    /// The service: touchpoints from Kafka in, experience and alerts out, exactly once
+    Run(run::Args),
+    /// The same engine over recorded touchpoints: files, topics or the journal
+    Replay(replay::Args),
+    /// Every problem of a configuration at once
+    Check(check::Args),
+    /// Create the topics it needs, or verify them
+    Topics(topics::Args),
+    /// Synthetic touchpoints into topics or a file
+    Simulate(simulate::Args),
+}
+
+/// Parses the command line and runs the command. Errors are printed to standard error with their causes.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "the one place where a command's error is shown")]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Topics(args) => topics::run(args),
+        Command::Simulate(args) => simulate::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("touchline: {error:#}");
+        ExitCode::from(exit::FAILED)
+    })
+}

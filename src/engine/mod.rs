@@ -1,0 +1,165 @@
+//! All customers of one partition. Never blocks, fails, logs or reads a clock.
+//!
+//! One transaction of the shell: any number of [`Engine::apply`], then the touched customers' images are read,
+//! then [`Engine::commit`] or [`Engine::rollback`].
+
+pub mod settings;
+
+use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Timestamp};
+use std::sync::Arc;
+
+pub use settings::Settings;
+
+/// What the engine takes. The journal stores exactly these, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// A decoded and scored touchpoint.
+    Touchpoint(Scored<'a>),
+    /// Fire every deadline ≤ this, in order (deadline, customer id), at most [`TICK_TIMERS_MAX`] of them.
+    Tick(Timestamp),
+    /// Forget a customer. A decision of the shell's: recorded, never recomputed.
+    Removed(&'a str, Why),
+}
+
+/// Timers one tick fires at most (ties of the last deadline included on top); tick again while
+/// [`Engine::next_deadline`] is still due.
+pub const TICK_TIMERS_MAX: usize = 10_000;
+
+/// Why a customer is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Why {
+    /// Consent was withdrawn.
+    Consent = 0,
+    /// Erasure was asked for.
+    Erased = 1,
+    /// The partition was full.
+    Evicted = 2,
+}
+
+impl Why {
+    /// The reason of a stored code.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Consent),
+            1 => Some(Self::Erased),
+            2 => Some(Self::Evicted),
+            _ => None,
+        }
+    }
+}
+
+/// A touchpoint in an output: who and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRef {
+    /// Its identity.
+    pub event: EventHash,
+    /// Where it was read.
+    pub position: Position,
+}
+
+/// A limit that refused a touchpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// `limits.customers_per_partition`, and no customer may be expired for the new one.
+    Customers,
+    /// `limits.customer_bytes_max`.
+    CustomerBytes,
+}
+
+impl Limit {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customers => "customers_per_partition",
+            Self::CustomerBytes => "customer_bytes_max",
+        }
+    }
+}
+
+/// What the engine answers. A touchpoint with neither `Late`, `Duplicate` nor `Refused` was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// An alert opened, changed or ended.
+    Alert(Box<AlertChange>),
+    /// The experience moved enough to be published. Several in one transaction become one: the first's `before`,
+    /// the last's everything else ([`ExperienceChange`]).
+    Changed(Box<ExperienceChange>),
+    /// The customer is gone: tombstones go to the images and experience topics.
+    Expired(Arc<str>),
+    /// Applied, but beyond the lateness: panes only.
+    Late(EventRef),
+    /// Seen before; nothing changed.
+    Duplicate(EventRef),
+    /// Not applied because of a limit; nothing changed.
+    Refused(EventRef, Limit),
+    /// An alert of this kind was not opened: the customer's daily cap was reached.
+    Capped(&'static str),
+}
+
+/// A customer's place in one engine; reused after the customer is gone and that is committed. Dense from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A customer touched since the last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touched {
+    /// Which.
+    pub slot: Slot,
+    /// An alert of theirs changed: the image is due at once.
+    pub alert_changed: bool,
+}
+
+/// A customer removed since the last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The slot they had.
+    pub slot: Slot,
+    /// Who.
+    pub customer_id: Arc<str>,
+}
+
+/// Why an image cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// Written by another version of the format.
+    #[error("image format {0} is not known to this version")]
+    Format(u8),
+    /// Cut short or damaged.
+    #[error("image is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// One line of a figure's breakdown for people: label and points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What adds it.
+    pub label: String,
+    /// How much, in the figure's unit.
+    pub contribution: Micro,
+}
+
+/// A committed customer as queries see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Who.
+    pub customer_id: Arc<str>,
+    /// The customer's own time.
+    pub time: Timestamp,
+    /// First and last touchpoint.
+    pub first_seen: Timestamp,
+    /// Last touchpoint.
+    pub last_seen: Timestamp,
+    /// Touchpoints applied.
+    pub touchpoints: u64,
+    /// Derived figures.
+    pub figures: Figures,
+    /// Breakdown of the index; the lines sum to `figures.index` exactly (the last is rounding and clamping).
+    pub index_lines: Vec<Line>,
+    /// Breakdown of perception; the lines sum to it exactly.
+    pub perception_lines: Vec<Line>,
+    /// Open alerts: kind, id, severity, opened at.
+    pub open_alerts: Vec<(&'static str, u64, crate::model::Severity, Timestamp)>,
+}

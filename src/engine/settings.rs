@@ -1,0 +1,117 @@
+//! Settings of the engine. They are read from TOML as they stand; `config/touchline.toml` has every default.
+
+use crate::model::{Micro, time::Span};
+use crate::rules::{self, catalogue::Catalogue};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `[model]`: constants of the experience model (domain: perception, expectation, felt, index).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Half-life of perception.
+    pub perception_half_life: Span,
+    /// Weight of the neutral prior in perception.
+    pub perception_prior_weight: Micro,
+    /// Half-life of expectation.
+    pub expectation_half_life: Span,
+    /// Weight of the prior μ in expectation.
+    pub expectation_prior_weight: Micro,
+    /// The newest span that expectation leaves out.
+    pub expectation_excludes: Span,
+    /// Prior μ of a customer without a segment of its own.
+    pub prior: Micro,
+    /// Prior μ by segment.
+    pub segment_priors: BTreeMap<String, Micro>,
+    /// What a loss weighs more than a gain at full confidence, less 1 (Tversky & Kahneman 1992: 2.25).
+    pub loss_aversion: Micro,
+    /// Expectation weight at which confidence is full.
+    pub loss_confidence_weight: Micro,
+    /// Index at rest.
+    pub index_base: Micro,
+    /// Index points per unit of perception.
+    pub index_perception: Micro,
+    /// Index points per unit of felt disconfirmation.
+    pub index_felt: Micro,
+}
+
+/// `[engine]`: time, sessions, conversations, publication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// A deadline fires when stream time passes it by this much.
+    pub timer_grace: Span,
+    /// Events later than this (against the customer's own time) only enter the panes.
+    pub lateness: Span,
+    /// A customer silent for this long, without an open alert, is forgotten.
+    pub forget_after: Span,
+    /// Touchpoints further apart than this belong to different episodes unless a session, conversation or order joins them.
+    pub episode_gap: Span,
+    /// Scored touchpoints of one frustration kind in one session.
+    pub session_events_max: u32,
+    /// A conversation counts as a whole from this many customer turns.
+    pub conversation_turns_min: u32,
+    /// Weight of a whole conversation's score.
+    pub conversation_weight: Micro,
+    /// A change of the index by this much is published.
+    pub experience_step: u32,
+    /// Alerts opened per customer and UTC day over all kinds.
+    pub alerts_per_day_max: u32,
+}
+
+/// `[limits]` of one partition's engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Customers per partition; then the longest-silent one without open alert or item is expired.
+    pub customers_per_partition: u32,
+    /// Encoded bytes of one customer; at it further touchpoints are refused as `customer_bytes`.
+    pub customer_bytes_max: u32,
+    /// Event identities remembered per customer to find duplicates.
+    pub dedup_entries: u32,
+    /// Open failures, journeys and conversations remembered per customer, each; the oldest is dropped.
+    pub open_items_max: u32,
+}
+
+/// How a context attribute is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextMode {
+    /// The latest value.
+    Last,
+    /// The most frequent value of the window; ties go to the later, then the smaller.
+    MostFrequent,
+}
+
+/// `[[context]]`: an attribute published with each experience change, at most 8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// Name in the output.
+    pub name: String,
+    /// `product_id`, `location_id`, `channel`, or an attribute's name.
+    pub field: String,
+    /// Which value is kept.
+    pub mode: ContextMode,
+    /// Window; older values are dropped.
+    pub within: Span,
+}
+
+/// Everything the engine needs to know, validated.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What each kind means.
+    pub catalogue: Catalogue,
+    /// Constants of the model.
+    pub model: Model,
+    /// Time, sessions, publication.
+    pub timing: Timing,
+    /// Limits.
+    pub limits: Limits,
+    /// Rules and their thresholds.
+    pub rules: rules::Settings,
+    /// Context attributes, at most 8.
+    pub context: Vec<Context>,
+    /// Tiers whose customers' alerts are one severity higher.
+    pub high_value_tiers: BTreeSet<String>,
+}

@@ -1,0 +1,59 @@
+//! decode → score → apply → encode, for one partition. Pure: `run`, `replay`, `demo`, tests and benchmarks drive the
+//! same [`Partition`]; they differ only in where records come from and where [`Staged`] goes.
+//!
+//! Life of a transaction: `record`* / `idle` → `stage` → (the shell writes `Staged` and commits) → `commit`, or
+//! `rollback` when it aborted.
+
+use crate::codec;
+use crate::engine;
+use crate::model::time::Span;
+use std::sync::Arc;
+
+/// What every partition of a run shares. Built by `config`.
+#[derive(Debug)]
+pub struct Plan {
+    /// The inputs.
+    pub inputs: Vec<codec::Input>,
+    /// Source index (topic or file) → (its name, index into `inputs`).
+    pub sources: Vec<(String, usize)>,
+    /// Settings of the engine.
+    pub settings: Arc<engine::Settings>,
+    /// How touchpoints are scored.
+    pub scoring: Scoring,
+    /// XXH3-64 of the canonical configuration (what decides outputs; no addresses, no secrets).
+    pub config_hash: u64,
+    /// Bounds of this stage.
+    pub bounds: Bounds,
+    /// Number of partitions of every topic: for the key check; 0 = not checked (files).
+    pub partitions: i32,
+}
+
+/// Limits and spans of the pipeline, from `[pipeline]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Largest payload in bytes; larger ones go to the DLQ as `too_large`.
+    pub record_bytes_max: usize,
+    /// Event times further ahead of the record's append time than this are clamped and counted.
+    pub future_skew: Span,
+    /// Rejected records in a row that stop the partition.
+    pub dlq_consecutive_max: u64,
+    /// Share of rejected records (in millionths, over the last 10,000) that stops the partition.
+    pub dlq_ratio_max: crate::model::Micro,
+    /// Share of a transaction's touchpoints for which a due image is written (millionths).
+    pub images_per_commit: crate::model::Micro,
+    /// Journalled touchpoints without an image beyond which all due images are written.
+    pub tail_max: u64,
+    /// Stream or clock time after which all dirty images are written at low load.
+    pub checkpoint_interval: Span,
+}
+
+/// `[scoring]` and `[customer]`: everything the scoring stage reads besides the catalogue.
+#[derive(Debug, Clone, Default)]
+pub struct Scoring {
+    /// Attribute (or top-level field) that names the segment, and its allowed values.
+    pub segment: Option<(String, Vec<String>)>,
+    /// The same for the tier.
+    pub tier: Option<(String, Vec<String>)>,
+    /// Masked in text before scoring (brand handles, product names), lower case.
+    pub brand_words: Vec<String>,
+}

@@ -1,0 +1,182 @@
+//! What each kind of touchpoint means. Filled from `config/catalogue.toml` by `config`; pure data here.
+
+use crate::model::{Actor, Contact, Micro, Name, time::Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Aspect of experience a kind speaks to. Only a tag (and through `weight` a weight); never inferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Involvement {
+    /// Price, facts, function.
+    Rational,
+    /// Feelings.
+    Emotional,
+    /// Senses: taste, look, sound.
+    Sensorial,
+    /// The body: walking, waiting, carrying.
+    Physical,
+    /// Values and meaning.
+    Spiritual,
+}
+
+/// How a kind counts as a failure of the business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The business cancelled.
+    MerchantCancel,
+    /// Money back for a defect.
+    DefectRefund,
+    /// A payment was refused; two within `payment_window` are a failure.
+    Payment,
+    /// The app crashed in checkout.
+    Crash,
+    /// A solved case came back.
+    Reopened,
+}
+
+/// One kind of touchpoint. All keys optional in TOML.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kind {
+    /// Score of the kind itself when nothing better is known, −1 to 1; absent = not scored.
+    pub valence: Option<Micro>,
+    /// Weight of that score, 0 to 100; 1 when absent.
+    pub weight: Option<Micro>,
+    /// Stage the customer is in after it.
+    pub stage: Option<String>,
+    /// Direct or indirect, unless the touchpoint says so itself.
+    pub contact: Contact,
+    /// Who acts, unless the touchpoint says so itself.
+    pub actor: Actor,
+    /// Aspect of experience.
+    pub involvement: Option<Involvement>,
+    /// Counts as frustration: at most `sessions.capped_events` of the kind are scored in one session.
+    pub capped: bool,
+    /// The touchpoint fulfils the promise of its `due_at`: scored by lateness, and late beyond the rule's limit it is a failure.
+    pub fulfils: bool,
+    /// A failure of the business.
+    pub failure: Option<Failure>,
+    /// Makes up for a failure (replacement, apology with effect, late delivery at last).
+    pub recovers: bool,
+    /// The business followed up with the customer: closes `detractor`.
+    pub follow_up: bool,
+    /// Journey it starts.
+    pub starts: Option<String>,
+    /// Journeys it completes.
+    pub completes: Vec<String>,
+    /// One line for people.
+    pub description: Option<String>,
+}
+
+/// A journey with a time limit, such as checkout: 60 minutes from start to completion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journey {
+    /// Longest time from start to completion before `journey_stalled`.
+    pub deadline: Span,
+}
+
+/// The whole catalogue, as in TOML: `[kinds.<name>]`, `[journeys.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogueFile {
+    /// Kinds by name.
+    pub kinds: BTreeMap<String, Kind>,
+    /// Journeys by name.
+    pub journeys: BTreeMap<String, Journey>,
+}
+
+/// A kind with its names resolved to hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KindEntry {
+    /// As configured.
+    pub kind: Kind,
+    /// `kind.stage`.
+    pub stage: Option<Name>,
+    /// `kind.starts` with its deadline in ms.
+    pub starts: Option<(Name, i64)>,
+    /// `kind.completes`.
+    pub completes: Vec<Name>,
+}
+
+/// The catalogue as the core uses it: looked up by hash.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    kinds: BTreeMap<Name, KindEntry>,
+    names: BTreeMap<Name, String>,
+}
+
+impl Catalogue {
+    /// Resolves a catalogue.
+    ///
+    /// # Errors
+    /// Every problem at once, as (key path, what is wrong and what to do): an unknown journey, a valence outside
+    /// [−1, 1], a weight outside [0, 100], two names with one hash.
+    pub fn new(file: &CatalogueFile) -> Result<Self, Vec<(String, String)>> {
+        let mut catalogue = Self::default();
+        let mut problems = Vec::new();
+        for journey in file.journeys.keys() {
+            catalogue.intern(journey, &format!("journeys.{journey}"), &mut problems);
+        }
+        for (name, kind) in &file.kinds {
+            let path = format!("kinds.{name}");
+            if kind.valence.is_some_and(|valence| valence.0.abs() > Micro::SCALE) {
+                problems.push((format!("{path}.valence"), "must lie between -1 and 1".into()));
+            }
+            if kind.weight.is_some_and(|weight| !(0..=100 * Micro::SCALE).contains(&weight.0)) {
+                problems.push((format!("{path}.weight"), "must lie between 0 and 100".into()));
+            }
+            let mut journey = |key: &str, name: &String| {
+                let found = file.journeys.get(name).map(|journey| (Name::of(name), journey.deadline.0));
+                if found.is_none() {
+                    let known: Vec<&str> = file.journeys.keys().map(String::as_str).collect();
+                    let hint = format!("no journey \"{name}\"; known: {}", known.join(", "));
+                    problems.push((format!("{path}.{key}"), hint));
+                }
+                found
+            };
+            let starts = kind.starts.as_ref().and_then(|name| journey("starts", name));
+            let completes =
+                kind.completes.iter().filter_map(|name| journey("completes", name)).map(|(name, _)| name).collect();
+            let stage = kind.stage.as_ref().map(|stage| catalogue.intern(stage, &path, &mut problems));
+            let hash = catalogue.intern(name, &path, &mut problems);
+            catalogue.kinds.insert(hash, KindEntry { kind: kind.clone(), stage, starts, completes });
+        }
+        if problems.is_empty() { Ok(catalogue) } else { Err(problems) }
+    }
+
+    fn intern(&mut self, text: &str, path: &str, problems: &mut Vec<(String, String)>) -> Name {
+        let name = Name::of(text);
+        let known = self.names.entry(name).or_insert_with(|| text.to_owned());
+        if known != text {
+            problems.push((path.to_owned(), format!("\"{text}\" and \"{known}\" share a hash; rename one")));
+        }
+        name
+    }
+
+    /// The entry of a kind; none when the catalogue does not know it.
+    #[must_use]
+    pub fn kind(&self, kind: Name) -> Option<&KindEntry> {
+        self.kinds.get(&kind)
+    }
+
+    /// The text of a name; `"uncatalogued"` when the catalogue does not know it.
+    #[must_use]
+    pub fn text(&self, name: Name) -> &str {
+        self.names.get(&name).map_or("uncatalogued", String::as_str)
+    }
+
+    /// How many kinds it knows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// True when it knows no kind.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+}
