@@ -7,37 +7,23 @@ use source::{Path, functions, paths, tokens, without_tests};
 use std::path::Path as FilePath;
 
 /// Module → the other modules it may name. A module that is missing here is a problem, too.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("model", &[]),
-    ("codec", &["model"]),
-    ("sentiment", &["model"]),
-    ("rules", &["model"]),
-    ("engine", &["model", "rules"]),
-    ("journal", &["model", "rules", "engine"]),
-    ("pipeline", &["model", "codec", "sentiment", "rules", "engine", "journal"]),
-    ("sim", &["model", "codec", "rules"]),
-    ("config", &["model", "codec", "sentiment", "rules", "engine", "journal", "pipeline", "sim"]),
-    ("shutdown", &[]),
-    ("telemetry", &["model", "codec", "rules", "engine", "journal", "pipeline", "config"]),
-    (
-        "kafka",
-        &["model", "codec", "rules", "engine", "journal", "pipeline", "sim", "config", "telemetry", "shutdown"],
-    ),
-    ("admin", &["model", "codec", "rules", "engine", "journal", "pipeline", "config", "telemetry", "shutdown"]),
-    (
-        "app",
-        &[
-            "model", "codec", "sentiment", "rules", "engine", "journal", "pipeline", "sim", "config", "telemetry", "kafka",
-            "admin", "shutdown",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "model", "codec", "sentiment", "rules", "engine", "journal", "pipeline", "sim", "config", "telemetry", "kafka",
-            "admin", "app", "shutdown",
-        ],
-    ),
+const LAYERS: &[(&str, &str)] = &[
+    ("model", ""),
+    ("codec", "model"),
+    ("sentiment", "model"),
+    ("rules", "model"),
+    ("engine", "model rules"),
+    ("journal", "model rules engine"),
+    ("pipeline", "model codec sentiment rules engine journal"),
+    ("sim", "model codec rules"),
+    ("config", "model codec sentiment rules engine journal pipeline sim"),
+    ("shutdown", ""),
+    ("status", "model rules engine journal pipeline config"),
+    ("telemetry", "model codec rules engine journal pipeline config status"),
+    ("kafka", "model codec rules engine journal pipeline sim config shutdown status telemetry"),
+    ("admin", "model codec rules engine journal pipeline config shutdown status telemetry"),
+    ("app", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin"),
+    ("cli", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin app"),
 ];
 
 /// The modules which only compute: no clock, no input or output, no threads, no shared state.
@@ -134,7 +120,8 @@ fn layer_problem(name: &str, path: &Path) -> Option<String> {
     let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == module) else {
         return Some(format!("module {module} has no place in the table of layers"));
     };
-    (target != module && !allowed.contains(&target.as_str())).then(|| format!("{module} may not name {target}"))
+    (target != module && !allowed.split(' ').any(|layer| layer == target))
+        .then(|| format!("{module} may not name {target}"))
 }
 
 fn purity_problem(name: &str, path: &Path) -> Option<String> {
@@ -189,7 +176,9 @@ fn the_sources_keep_the_house_rules() {
 
 #[test]
 fn tests_and_configuration_hold_no_unfinished_work() {
-    let all = ["tests", "config", "schemas", ".ci"].iter().filter(|f| FilePath::new(env!("CARGO_MANIFEST_DIR")).join(f).exists());
+    let all = ["tests", "config", "schemas", ".ci"]
+        .iter()
+        .filter(|f| FilePath::new(env!("CARGO_MANIFEST_DIR")).join(f).exists());
     let texts = all.flat_map(|folder| files(folder, &[".rs", ".toml", ".json", "run"]));
     assert_none(&texts.flat_map(|(name, text)| unfinished(&name, &text)).collect::<Vec<_>>());
 }
@@ -223,7 +212,8 @@ fn self_test() {
 
 #[test]
 fn what_is_allowed_is_not_reported() {
-    let tests_are_free = format!("#[cfg(test)]\nmod tests {{\n use std::fs;\n fn a() {{\n{}}}\n}}", "x();\n".repeat(600));
+    let tests_are_free =
+        format!("#[cfg(test)]\nmod tests {{\n use std::fs;\n fn a() {{\n{}}}\n}}", "x();\n".repeat(600));
     let cases: &[(&str, &str)] = &[
         ("src/engine/a.rs", "use crate::{engine::B, model::C}; use super::D; use std::sync::Arc; // std::fs"),
         ("src/engine/a/b.rs", "use super::super::kafka;"),

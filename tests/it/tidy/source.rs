@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn functions_are_measured_to_their_closing_brace() {
-        let found = functions(&tokens("fn a(x: [u8; 3]) {\n  if x { 1 } else { 2 }\n}\nfn b();\nimpl Fn(fn() -> A) {}"));
+        let found =
+            functions(&tokens("fn a(x: [u8; 3]) {\n  if x { 1 } else { 2 }\n}\nfn b();\nimpl Fn(fn() -> A) {}"));
         let found: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
         assert_eq!(found, [("a", 1, 3), ("b", 4, 1)]);
     }
