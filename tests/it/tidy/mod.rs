@@ -54,7 +54,6 @@ const IMPURE: &[&str] = &[
     "sync::Condvar",
     "sync::Once",
     "sync::OnceLock",
-    "sync::LazyLock",
     "hash::RandomState",
     "Instant::now",
     "SystemTime::now",
