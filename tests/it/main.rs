@@ -2,4 +2,6 @@
 
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap, too.
 #[cfg(test)]
+mod broker;
+#[cfg(test)]
 mod tidy;
