@@ -61,6 +61,9 @@ const IMPURE: &[&str] = &[
     "Zoned::now",
 ];
 
+/// The modules which decide: the same journal must give the same bytes on every machine, so no floats.
+const INTEGER: &[&str] = &["rules", "engine", "journal"];
+
 /// The only places that may name rdkafka.
 const RDKAFKA: &[&str] = &["src/kafka/", "src/cli/demo.rs"];
 
@@ -85,6 +88,10 @@ fn problems(name: &str, text: &str) -> Vec<String> {
     }
     if text.lines().count() - test_lines > FILE_LINES_MAX {
         report(FILE_LINES_MAX, format!("more than {FILE_LINES_MAX} lines without tests"));
+    }
+    let integer = module_of(name).is_some_and(|module| INTEGER.contains(&module));
+    for token in code.iter().filter(|t| integer && ["f32", "f64", "from_f64", "to_f64"].contains(&t.text.as_str())) {
+        report(token.line, format!("{} in a module which decides", token.text));
     }
     for token in all.iter().filter(|t| ["unsafe", "unimplemented"].contains(&t.text.as_str())) {
         report(token.line, format!("{} is not used here", token.text));
@@ -198,6 +205,7 @@ fn self_test() {
         ("src/engine/a.rs", "use std::sync::atomic::AtomicU64;", "may not name sync::atomic"),
         ("src/pipeline/a.rs", "tracing::info!(\"x\");", "may not name tracing"),
         ("src/app.rs", "use rdkafka::ClientConfig;", "only kafka/ and cli/demo.rs may name rdkafka"),
+        ("src/rules/a.rs", "fn a(p: f64) {}", "f64 in a module which decides"),
         ("src/kafka/a.rs", "fn a() { unsafe { b() } }", "unsafe is not used here"),
         ("src/kafka/a.rs", concat!("// TO", "DO later"), concat!("src/kafka/a.rs:1: TO", "DO")),
         ("src/kafka/a.rs", &long_function, "long has 72 lines, at most 70"),
