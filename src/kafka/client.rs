@@ -10,37 +10,35 @@
 //! | producer | – | transactions |
 
 use super::error::Error;
+use crate::config::{Kafka, Secret};
+use crate::model::time::Span;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Where the brokers are and what the user set.
-#[derive(Debug, Clone, Default)]
+/// Builds the settings of every client from `[kafka]`.
+#[derive(Debug, Clone)]
 pub struct Clients {
-    /// `host:port,…`
-    pub bootstrap_servers: String,
-    /// Consumer group, also the prefix of transactional ids.
-    pub group_id: String,
-    /// Stable name of this instance: static membership, and a transactional id that survives a restart.
-    pub group_instance_id: Option<String>,
-    /// Properties of every client.
-    pub properties: BTreeMap<String, String>,
-    /// Properties of consumers.
-    pub consumer_properties: BTreeMap<String, String>,
-    /// Properties of producers.
-    pub producer_properties: BTreeMap<String, String>,
+    kafka: Kafka,
 }
 
 impl Clients {
+    /// Clients of these brokers and this group.
+    #[must_use]
+    pub const fn new(kafka: Kafka) -> Self {
+        Self { kafka }
+    }
+
     /// Settings that every client shares: metadata and administration need no more.
     #[must_use]
     pub fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", "touchline");
-        set_all(&mut config, &self.properties);
-        config.set("bootstrap.servers", &self.bootstrap_servers);
+        set_all(&mut config, &self.kafka.properties);
+        config.set("bootstrap.servers", &self.kafka.bootstrap_servers);
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
@@ -52,8 +50,8 @@ impl Clients {
         config.set("queued.max.messages.kbytes", "16384");
         config.set("fetch.queue.backoff.ms", "20");
         config.set("fetch.wait.max.ms", "100");
-        set_all(&mut config, &self.consumer_properties);
-        config.set("group.id", &self.group_id);
+        set_all(&mut config, &self.kafka.consumer_properties);
+        config.set("group.id", &self.kafka.group_id);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
@@ -66,14 +64,14 @@ impl Clients {
         let mut config = self.common();
         config.set("session.timeout.ms", "45000");
         config.set("max.poll.interval.ms", "60000");
-        set_all(&mut config, &self.consumer_properties);
-        config.set("group.id", &self.group_id);
+        set_all(&mut config, &self.kafka.consumer_properties);
+        config.set("group.id", &self.kafka.group_id);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
         config.set("isolation.level", "read_committed");
         config.set("partition.assignment.strategy", "range");
-        if let Some(instance) = &self.group_instance_id {
+        if let Some(instance) = &self.kafka.group_instance_id {
             config.set("group.instance.id", format!("{instance}-{worker}"));
         }
         config
@@ -105,12 +103,12 @@ impl Clients {
     /// The transactional producer of worker `worker`; `instance` is [`Clients::instance`].
     pub(super) fn producer(&self, instance: &str, worker: usize) -> ClientConfig {
         let mut config = self.common();
-        config.set("transaction.timeout.ms", "10000");
         config.set("linger.ms", "5");
         config.set("compression.type", "lz4");
         config.set("queue.buffering.max.kbytes", "131072");
-        set_all(&mut config, &self.producer_properties);
-        config.set("transactional.id", format!("{}-{instance}-{worker}", self.group_id));
+        set_all(&mut config, &self.kafka.producer_properties);
+        config.set("transaction.timeout.ms", self.kafka.transaction_timeout.0.to_string());
+        config.set("transactional.id", format!("{}-{instance}-{worker}", self.kafka.group_id));
         config.set("partitioner", "murmur2_random");
         config
     }
@@ -119,22 +117,28 @@ impl Clients {
     /// successor of a killed process waits for its open transaction to time out.
     #[must_use]
     pub fn instance(&self) -> String {
-        self.group_instance_id.clone().unwrap_or_else(|| format!("{}-{}", std::process::id(), crate::status::now().0))
+        self.kafka.group_instance_id.clone().unwrap_or_else(|| format!("{}-{}", std::process::id(), crate::status::now().0))
     }
 
-    /// `transaction.timeout.ms` in force.
-    pub(super) fn transaction_timeout_ms(&self) -> u64 {
-        let set = self
-            .producer_properties
-            .get("transaction.timeout.ms")
-            .or_else(|| self.properties.get("transaction.timeout.ms"));
-        set.and_then(|text| text.parse().ok()).unwrap_or(10_000)
+    /// How long the broker lets a transaction of ours stay open.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        span(self.kafka.transaction_timeout)
+    }
+
+    /// Brokers as configured, for messages.
+    pub(super) fn brokers(&self) -> &str {
+        &self.kafka.bootstrap_servers
     }
 }
 
-fn set_all(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
+/// A configured span as the standard library's.
+pub(super) fn span(span: Span) -> Duration {
+    Duration::from_millis(u64::try_from(span.0).unwrap_or(0))
+}
+
+fn set_all(config: &mut ClientConfig, properties: &BTreeMap<String, Secret>) {
     for (name, value) in properties {
-        config.set(name, value);
+        config.set(name, value.reveal());
     }
 }
 

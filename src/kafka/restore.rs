@@ -41,11 +41,12 @@ pub(super) struct Found {
 /// Reads back these partitions. The caller's producer is initialised already.
 pub(super) fn restore(
     shell: &Shell,
+    worker: usize,
     member: &Member,
     partitions: &BTreeSet<i32>,
 ) -> Result<BTreeMap<i32, Found>, Error> {
-    let restore = Restore { shell, member };
-    let patience = Duration::from_millis(shell.clients.transaction_timeout_ms()) + CLEANUP_INTERVAL;
+    let restore = Restore { shell, worker, member };
+    let patience = shell.clients.transaction_timeout() + CLEANUP_INTERVAL;
     let deadline = Instant::now() + patience;
     let mut found = BTreeMap::new();
     let mut missing = partitions.clone();
@@ -77,6 +78,7 @@ pub(super) fn restore(
 
 struct Restore<'a> {
     shell: &'a Shell,
+    worker: usize,
     member: &'a Member,
 }
 
@@ -190,7 +192,8 @@ impl Restore<'_> {
     }
 
     fn proceed(&self) -> Result<(), Error> {
-        self.shell.proceed(self.member, "restoring")
+        self.shell.go_on(self.worker, "restoring")?;
+        if self.member.is_disturbed() { Err(Error::Interrupted("restoring")) } else { Ok(()) }
     }
 }
 

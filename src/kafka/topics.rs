@@ -97,7 +97,7 @@ pub fn partition_counts(clients: &Clients, topics: &Topics) -> Result<BTreeMap<S
     // Of all topics: asking for one that is missing could create it on brokers with automatic creation.
     let metadata = consumer
         .fetch_metadata(None, TIMEOUT)
-        .map_err(Error::client(format!("asking {} for its topics", clients.bootstrap_servers)))?;
+        .map_err(Error::client(format!("asking {} for its topics", clients.brokers())))?;
     let counts: BTreeMap<&str, usize> = metadata.topics().iter().map(|t| (t.name(), t.partitions().len())).collect();
     let known = topics.all().filter_map(|topic| {
         let count = i32::try_from(*counts.get(topic)?).ok()?;

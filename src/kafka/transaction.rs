@@ -131,7 +131,7 @@ impl Transactions {
         let config = clients.producer(instance, worker);
         let producer: BaseProducer<Context> =
             config.create_with_context(Context::default()).map_err(Error::client("creating the producer"))?;
-        let timeout = Duration::from_millis(clients.transaction_timeout_ms());
+        let timeout = clients.transaction_timeout();
         let deadline = Instant::now() + 6 * timeout;
         loop {
             proceed()?;

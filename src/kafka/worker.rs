@@ -15,13 +15,13 @@ use super::error::Error;
 use super::fetch::{Fetch, Fetched, recorded_at};
 use super::member::{Member, Rebalance};
 use super::transaction::Transactions;
-use super::{Shell, assignment};
+use super::{Shell, assignment, client};
 use crate::codec::RawRecord;
 use crate::journal::ImagesDue;
-use crate::model::Position;
+use crate::model::{Position, Timestamp};
 use crate::pipeline::{Merge, Partition};
 use crate::status::{self, Answer, Query, State};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -32,71 +32,135 @@ const FETCH_RUN: usize = 2_000;
 const BEHIND_RECORDS: usize = 1_000;
 /// Wait of a turn that found nothing to do: bounds the latency a wait adds, and the idle cost.
 const REST: Duration = Duration::from_millis(3);
+/// The share of `drain_timeout` in which images are begun to be written on a stop.
+const DRAIN_IMAGES: f32 = 0.4;
+/// How often lag and the like are shown anew.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// Customer queries that may wait for an answer.
 const QUERIES_MAX: usize = 256;
 
+/// The six fates and their counts.
+type Fates = [(&'static str, u64); 6];
+
 /// An owned partition.
-pub(super) struct Owned {
+pub(super) struct Owned<'f> {
     pub(super) partition: Partition,
-    /// Records read and not yet fed.
-    pub(super) queue: Merge,
-    /// By source: its end was seen and no backlog since.
-    pub(super) is_at_end: Vec<bool>,
-    /// Where reading began, by source.
-    pub(super) start: Vec<i64>,
+    /// Records read and not yet fed; they still lie in the client's buffers.
+    queue: Merge<BorrowedMessage<'f>>,
+    /// Records of each source in `queue`.
+    queued: Vec<usize>,
     /// Since when a record waits for a topic that is behind.
     starved_since: Option<Instant>,
+    /// By source: its end was seen, and no backlog since.
+    is_at_end: Vec<bool>,
     /// Since when there is nothing to read.
     idle_since: Option<Instant>,
     pub(super) is_stopped: bool,
+    /// Nothing is read, and images are out of date for longer than the checkpoint interval.
+    pub(super) is_checkpoint_due: bool,
+    /// When a transaction last committed.
+    pub(super) progressed_at: Timestamp,
+    /// Fates as last told to the signals.
+    told: Fates,
 }
 
-impl Owned {
-    pub(super) fn new(partition: Partition, start: Vec<i64>) -> Self {
-        let sources = start.len();
-        Self {
+impl<'f> Owned<'f> {
+    pub(super) fn new(partition: Partition, sources: usize) -> Self {
+        let mut owned = Self {
+            told: partition.counters().fates(),
             partition,
             queue: Merge::new(sources),
-            is_at_end: vec![false; sources],
-            start,
+            queued: vec![0; sources],
             starved_since: None,
+            is_at_end: vec![false; sources],
             idle_since: None,
             is_stopped: false,
-        }
+            is_checkpoint_due: false,
+            progressed_at: status::now(),
+        };
+        owned.forget_queue();
+        owned
     }
 
     /// The next offset of every source.
     pub(super) fn positions(&self) -> Vec<i64> {
-        let next = |(source, start): (u16, &i64)| self.partition.next_offset(source).unwrap_or(*start);
-        (0..).zip(&self.start).map(next).collect()
+        (0_u16..).zip(&self.queued).map(|(source, _)| self.partition.next_offset(source).unwrap_or(0)).collect()
     }
 
     /// Forgets what was read and not fed: the sources are read anew.
     pub(super) fn forget_queue(&mut self) {
-        self.queue = Merge::new(self.start.len());
-        self.is_at_end.fill(false);
+        self.queue.clear();
+        self.queued.fill(0);
         self.starved_since = None;
         self.idle_since = None;
+        for source in 0..self.queued.len() {
+            self.reached_end(source, false);
+        }
     }
 
-    /// Whether the lowest record may be taken, or why not.
-    fn may_take(&mut self, wait_max: Duration) -> Take {
+    /// Whether the source's end was seen. A source that is not at its end is waited for.
+    fn reached_end(&mut self, source: usize, is_at_end: bool) {
+        if let Some(known) = self.is_at_end.get_mut(source) {
+            *known = is_at_end;
+        }
+        self.queue.lag(source, !is_at_end);
+    }
+
+    fn push(&mut self, source: usize, message: BorrowedMessage<'f>) {
+        if self.is_stopped {
+            return;
+        }
+        let timestamp = recorded_at(&message).unwrap_or_default();
+        self.queue.push(source, timestamp, message.offset(), message);
+        self.idle_since = None;
+        let Some(queued) = self.queued.get_mut(source) else { return };
+        *queued += 1;
+        if *queued >= BEHIND_RECORDS {
+            self.reached_end(source, false);
+        }
+    }
+
+    /// The lowest record, unless another topic's may still come before it; after `wait_max` that one is not waited
+    /// for any longer.
+    fn take(&mut self, wait_max: Duration) -> Option<(usize, BorrowedMessage<'f>, bool)> {
         if self.queue.is_empty() {
-            return Take::Nothing;
+            return None;
         }
-        if !self.queue.starved(&self.is_at_end) {
+        let mut is_forced = false;
+        if self.queue.starved().next().is_some() {
+            is_forced = self.starved_since.get_or_insert_with(Instant::now).elapsed() >= wait_max;
+        } else {
             self.starved_since = None;
-            return Take::Lowest;
         }
-        let since = *self.starved_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= wait_max { Take::Forced } else { Take::Nothing }
+        let (source, message) = self.queue.pop(is_forced)?;
+        if let Some(queued) = self.queued.get_mut(source) {
+            *queued = queued.saturating_sub(1);
+        }
+        Some((source, message, is_forced))
     }
-}
 
-enum Take {
-    Nothing,
-    Lowest,
-    Forced,
+    /// Whether a record waits for just this source.
+    fn waits_for(&self, source: usize) -> bool {
+        !self.queue.is_empty() && self.queue.starved().any(|starved| starved == source)
+    }
+
+    fn is_idle(&mut self, idle_after: Duration) -> bool {
+        if self.is_stopped || !self.queue.is_empty() || !self.is_at_end.iter().all(|is_at_end| *is_at_end) {
+            self.idle_since = None;
+            return false;
+        }
+        self.idle_since.get_or_insert_with(Instant::now).elapsed() >= idle_after
+    }
+
+    /// What was added to each fate since the last call.
+    pub(super) fn new_fates(&mut self) -> Fates {
+        let before = std::mem::replace(&mut self.told, self.partition.counters().fates());
+        let mut added = self.told;
+        for ((_, now), (_, before)) in added.iter_mut().zip(before) {
+            *now = now.saturating_sub(before);
+        }
+        added
+    }
 }
 
 /// See the module.
@@ -105,38 +169,43 @@ pub(super) struct Worker<'a> {
     pub(super) index: usize,
     pub(super) instance: String,
     pub(super) member: Member,
-    pub(super) fetch: Fetch,
+    pub(super) fetch: &'a Fetch,
     /// None only while it is replaced.
     pub(super) transactions: Option<Transactions>,
-    pub(super) owned: BTreeMap<i32, Owned>,
+    pub(super) owned: BTreeMap<i32, Owned<'a>>,
     /// Revoked, kept until the next assignment: used again if nobody committed in between.
     pub(super) parked: BTreeMap<i32, Partition>,
     pub(super) committing: Committing,
     /// When the open transaction began.
     pub(super) begun: Option<Instant>,
     inputs: usize,
-    is_held: Vec<bool>,
+    /// Partitions whose status entry is ours.
+    pub(super) announced: BTreeSet<i32>,
+    /// What is read has to change: a partition was stopped.
+    pub(super) must_refetch: bool,
+    shown: Instant,
     queries: (SyncSender<Query>, Receiver<Query>),
 }
 
 impl<'a> Worker<'a> {
     /// Connects and joins the group.
-    pub(super) fn start(shell: &'a Shell, index: usize, instance: &str) -> Result<Self, Error> {
+    pub(super) fn start(shell: &'a Shell, fetch: &'a Fetch, index: usize, instance: &str) -> Result<Self, Error> {
         let doubt_after = shell.doubt_after();
         let transactions = Transactions::init(&shell.clients, instance, index, doubt_after, &mut || {
-            shell.status.beat(index, status::now());
-            if shell.shutdown.is_requested() { Err(Error::Interrupted("initialising transactions")) } else { Ok(()) }
+            shell.go_on(index, "initialising transactions")
         })?;
         Ok(Self {
             member: Member::join(&shell.clients, index, &shell.topics.inputs)?,
-            fetch: Fetch::new(&shell.clients, &shell.topics.inputs)?,
+            fetch,
             transactions: Some(transactions),
             owned: BTreeMap::new(),
             parked: BTreeMap::new(),
             committing: Committing::default(),
             begun: None,
             inputs: 0,
-            is_held: vec![false; shell.topics.inputs.len()],
+            announced: BTreeSet::new(),
+            must_refetch: false,
+            shown: Instant::now(),
             queries: sync_channel(QUERIES_MAX),
             shell,
             index,
@@ -168,6 +237,10 @@ impl<'a> Worker<'a> {
         }
         if self.begun.is_none() {
             self.answer_queries();
+            self.show();
+        }
+        if self.must_refetch {
+            self.refetch()?;
         }
         if fetched + fed == 0 {
             std::thread::sleep(REST);
@@ -193,10 +266,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// A status entry for a partition assigned here.
-    pub(super) fn announce(&self, partitions: &BTreeSet<i32>) {
+    /// Status entries for partitions assigned here.
+    pub(super) fn announce(&mut self, partitions: &BTreeSet<i32>) {
         for partition in partitions {
             self.shell.status.own(*partition, self.queries.0.clone());
+            self.announced.insert(*partition);
         }
         self.shell.status.set_joined();
     }
@@ -215,37 +289,23 @@ impl<'a> Worker<'a> {
         Ok(fetched)
     }
 
-    /// A topic is held while one of its queues is full, until all are low again; but never while a partition has to
-    /// wait for just this topic.
-    fn wants(&mut self, source: usize) -> bool {
-        let kafka = &self.shell.kafka;
-        let longest = self.owned.values().map(|owned| owned.queue.len(source)).max().unwrap_or(0);
-        let Some(is_held) = self.is_held.get_mut(source) else { return false };
-        *is_held = if *is_held { longest > kafka.queue_low } else { longest >= kafka.queue_high };
-        !*is_held
-            || self.owned.values().any(|owned| owned.starved_since.is_some() && owned.queue.len(source) == 0)
+    /// A topic is not polled while one of its queues is full, unless a partition has to wait for just this topic.
+    fn wants(&self, source: usize) -> bool {
+        let is_full = self.owned.values().any(|owned| owned.queue.is_full(source));
+        !is_full || self.owned.values().any(|owned| owned.waits_for(source))
     }
 
     fn fetch_source(&mut self, source: usize) -> Result<usize, Error> {
         for fetched in 0..FETCH_RUN {
             match self.fetch.poll(source, Duration::ZERO)? {
                 Fetched::Record(message) => {
-                    let Some(owned) = self.owned.get_mut(&message.partition()) else { continue };
-                    owned.queue.push(
-                        source,
-                        message.offset(),
-                        recorded_at(&message),
-                        message.key(),
-                        message.payload(),
-                    );
-                    owned.idle_since = None;
-                    if owned.queue.len(source) >= BEHIND_RECORDS && let Some(end) = owned.is_at_end.get_mut(source) {
-                        *end = false;
+                    if let Some(owned) = self.owned.get_mut(&message.partition()) {
+                        owned.push(source, message);
                     }
                 }
                 Fetched::End(partition) => {
-                    if let Some(end) = self.owned.get_mut(&partition).and_then(|o| o.is_at_end.get_mut(source)) {
-                        *end = true;
+                    if let Some(owned) = self.owned.get_mut(&partition) {
+                        owned.reached_end(source, true);
                     }
                 }
                 Fetched::Nothing => return Ok(fetched),
@@ -260,27 +320,17 @@ impl<'a> Worker<'a> {
 
     /// Feeds the engines, the lowest record of each partition first, until the transaction is full.
     fn feed_all(&mut self) -> usize {
-        let wait_max = self.shell.merge_wait_max();
-        let inputs_max = self.shell.kafka.transaction_inputs_max;
+        let wait_max = client::span(self.shell.kafka.merge_wait_max);
+        let room = self.shell.kafka.transaction_inputs_max.saturating_sub(self.inputs);
         let (mut fed, mut forced, mut stopped) = (0, 0, Vec::new());
         for (index, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.is_stopped) {
-            while self.inputs + fed < inputs_max {
-                match owned.may_take(wait_max) {
-                    Take::Nothing => break,
-                    Take::Lowest => {}
-                    Take::Forced => forced += 1,
-                }
-                let Some(record) = owned.queue.pop() else { break };
-                owned.partition.record(&RawRecord {
-                    position: Position { source: record.source, partition: *index, offset: record.offset },
-                    recorded_at: record.recorded_at,
-                    key: record.key,
-                    value: record.value,
-                });
+            while fed < room {
+                let Some((source, message, is_forced)) = owned.take(wait_max) else { break };
+                owned.partition.record(&raw(*index, source, &message));
                 fed += 1;
+                forced += u64::from(is_forced);
                 if let Some(reason) = owned.partition.stop_reason() {
-                    stopped.push((*index, reason.to_string()));
-                    owned.is_stopped = true;
+                    stopped.push((*index, reason));
                     break;
                 }
             }
@@ -305,25 +355,26 @@ impl<'a> Worker<'a> {
             owned.is_stopped = true;
             owned.forget_queue();
         }
+        self.must_refetch = true;
         self.shell.status.update(partition, |status| status.state = State::Stopped(reason.to_owned()));
     }
 
-    /// Lets the clock fire the timers of partitions that have had nothing to read for a while.
+    /// Lets the clock fire the timers of partitions that have had nothing to read for a while, and brings their images
+    /// up to date.
     fn tick_idle(&mut self) {
-        if !self.shell.kafka.idle_ticks {
-            return;
-        }
-        let idle_after = self.shell.idle_after();
-        for owned in self.owned.values_mut().filter(|owned| !owned.is_stopped) {
-            if !owned.queue.is_empty() || !owned.is_at_end.iter().all(|is_at_end| *is_at_end) {
-                owned.idle_since = None;
+        let (kafka, now) = (&self.shell.kafka, status::now());
+        let (idle_after, checkpoint_interval) = (client::span(kafka.idle_after), self.shell.plan.bounds.checkpoint_interval);
+        for owned in self.owned.values_mut() {
+            if !owned.is_idle(idle_after) {
                 continue;
             }
-            if owned.idle_since.get_or_insert_with(Instant::now).elapsed() >= idle_after {
-                owned.partition.idle(status::now());
-                if !owned.partition.pending().is_empty() {
-                    self.begun.get_or_insert_with(Instant::now);
-                }
+            if kafka.idle_ticks {
+                owned.partition.idle(now);
+            }
+            let is_dirty = owned.partition.book().dirty_customers() > 0;
+            owned.is_checkpoint_due = is_dirty && now.since(owned.progressed_at) >= checkpoint_interval.0;
+            if owned.is_checkpoint_due || !owned.partition.pending().is_empty() {
+                self.begun.get_or_insert_with(Instant::now);
             }
         }
     }
@@ -331,14 +382,15 @@ impl<'a> Worker<'a> {
     fn is_due(&self) -> bool {
         let kafka = &self.shell.kafka;
         let Some(begun) = self.begun else { return false };
-        if begun.elapsed() >= self.shell.commit_interval() || self.inputs >= kafka.transaction_inputs_max {
+        if begun.elapsed() >= client::span(kafka.commit_interval) || self.inputs >= kafka.transaction_inputs_max {
             return true;
         }
-        let (outputs, bytes) = self.owned.values().fold((0, 0), |(outputs, bytes), owned| {
+        let (outputs, bytes): (u64, usize) = self.owned.values().fold((0, 0), |(outputs, bytes), owned| {
             let pending = owned.partition.pending();
             (outputs + pending.outputs, bytes + pending.bytes)
         });
-        outputs >= kafka.transaction_outputs_max || bytes >= kafka.transaction_bytes_max
+        usize::try_from(outputs).unwrap_or(usize::MAX) >= kafka.transaction_outputs_max
+            || bytes >= kafka.transaction_bytes_max
     }
 
     /// The open transaction is over, one way or the other.
@@ -362,17 +414,57 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Commits, writes every image that is due so that the next start replays nothing, and leaves the group.
+    /// Shows where each partition stands, every second.
+    fn show(&mut self) {
+        if self.shown.elapsed() < SHOW_EVERY {
+            return;
+        }
+        self.shown = Instant::now();
+        for (index, owned) in &self.owned {
+            let (partition, inputs) = (&owned.partition, &self.shell.topics.inputs);
+            let lag = inputs.iter().enumerate().zip(owned.positions()).map(|((source, topic), next)| {
+                let end = self.fetch.end(source, *index).unwrap_or(next);
+                (topic.clone(), end.saturating_sub(next).max(0))
+            });
+            let (lag, open_alerts) = (lag.collect(), partition.engine().open_alerts());
+            self.shell.status.update(*index, |status| {
+                status.lag = lag;
+                status.last_progress = owned.progressed_at;
+                status.watermark = partition.watermark();
+                status.customers = u64::try_from(partition.engine().customers()).unwrap_or(u64::MAX);
+                status.open_alerts = open_alerts;
+                status.fates = partition.counters().fates().to_vec();
+            });
+        }
+    }
+
+    /// Commits, writes the images that are out of date so that the next start replays nothing, and leaves the group.
     fn finish(mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
         for event in self.member.poll(Duration::ZERO)? {
-            if let Rebalance::Revoked { lost: true } = event {
+            if event == (Rebalance::Revoked { lost: true }) {
                 return Ok(());
             }
         }
-        let started = Instant::now();
-        self.commit(ImagesDue::All)?;
-        let took_ms = started.elapsed().as_millis();
-        tracing::info!(worker = self.index, took_ms, "stopped cleanly: everything is committed");
+        self.commit(ImagesDue::Due)?;
+        let partitions: Vec<i32> = self.owned.keys().copied().collect();
+        for partition in partitions.into_iter().take_while(|_| started.elapsed() < budget) {
+            self.shell.status.beat(self.index, status::now());
+            self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+        }
+        tracing::info!(worker = self.index, took_ms = started.elapsed().as_millis(), "stopped: everything is committed");
         Ok(())
+    }
+}
+
+/// A record as the pipeline takes it.
+fn raw<'a>(partition: i32, source: usize, message: &'a BorrowedMessage<'_>) -> RawRecord<'a> {
+    let source = u16::try_from(source).unwrap_or(u16::MAX);
+    RawRecord {
+        position: Position { source, partition, offset: message.offset() },
+        recorded_at: recorded_at(message),
+        key: message.key(),
+        value: message.payload(),
     }
 }
