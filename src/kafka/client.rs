@@ -117,7 +117,10 @@ impl Clients {
     /// successor of a killed process waits for its open transaction to time out.
     #[must_use]
     pub fn instance(&self) -> String {
-        self.kafka.group_instance_id.clone().unwrap_or_else(|| format!("{}-{}", std::process::id(), crate::status::now().0))
+        self.kafka
+            .group_instance_id
+            .clone()
+            .unwrap_or_else(|| format!("{}-{}", std::process::id(), crate::status::now().0))
     }
 
     /// How long the broker lets a transaction of ours stay open.

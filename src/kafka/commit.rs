@@ -56,8 +56,7 @@ impl Worker<'_> {
     fn stage(&mut self, partitions: &BTreeSet<i32>, due: ImagesDue, staged: &mut Vec<(i32, Staged)>) -> usize {
         let mut count = 0;
         for (index, owned) in self.owned.iter_mut().filter(|(index, _)| partitions.contains(index)) {
-            let has_work = owned.is_checkpoint_due || !owned.partition.pending().is_empty();
-            if due == ImagesDue::Due && !has_work {
+            if due == ImagesDue::Due && !owned.has_work() {
                 continue;
             }
             if staged.len() == count {
@@ -173,11 +172,12 @@ impl Worker<'_> {
         // Dropped first: two producers of one transactional id would fence each other.
         self.transactions = None;
         let (shell, member, index) = (self.shell, &self.member, self.index);
-        self.transactions = Some(Transactions::init(&shell.clients, &self.instance, index, shell.doubt_after(), &mut || {
-            // A rebalance that waits meanwhile is served afterwards.
-            member.is_disturbed();
-            shell.go_on(index, "deciding a transaction in doubt")
-        })?);
+        self.transactions =
+            Some(Transactions::init(&shell.clients, &self.instance, index, shell.doubt_after(), &mut || {
+                // A rebalance that waits meanwhile is served afterwards.
+                member.is_disturbed();
+                shell.go_on(index, "deciding a transaction in doubt")
+            })?);
         shell.signals.producer_recreated();
         let partitions: BTreeSet<i32> = staged.iter().map(|(partition, _)| *partition).collect();
         let truth = self.member.committed(&partitions)?;
@@ -237,9 +237,10 @@ fn send(transactions: &Transactions, topics: &Topics, partition: i32, staged: &S
     }
     for image in &staged.images {
         let seq = image.seq.to_string();
-        let headers = image.value.is_none().then(|| {
-            OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) })
-        });
+        let headers = image
+            .value
+            .is_none()
+            .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
         let outgoing = plain(&topics.images, Some(&image.key), image.value.as_deref());
         transactions.send(Outgoing { headers, ..outgoing })?;
     }

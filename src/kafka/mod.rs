@@ -16,6 +16,7 @@ mod commit;
 mod error;
 mod fetch;
 mod member;
+mod owned;
 mod restore;
 mod takeover;
 pub mod topics;

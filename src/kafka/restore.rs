@@ -177,7 +177,9 @@ impl Restore<'_> {
                     open.remove(&partition);
                 }
                 Some(Err(error)) if is_lasting(&error) => {
-                    return Err(Error::client(format!("reading {topic} (is its log shorter than the checkpoint?)"))(error));
+                    return Err(Error::client(format!("reading {topic} (is its log shorter than the checkpoint?)"))(
+                        error,
+                    ));
                 }
                 Some(Err(error)) => tracing::debug!(%error, topic, "restore"),
                 None => {}
@@ -208,7 +210,12 @@ fn is_lasting(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || matches!(
             error.rdkafka_error_code(),
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)
+            Some(
+                Code::AutoOffsetReset
+                    | Code::OffsetOutOfRange
+                    | Code::UnknownTopicOrPartition
+                    | Code::TopicAuthorizationFailed
+            )
         )
 }
 

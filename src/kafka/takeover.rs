@@ -10,8 +10,9 @@
 
 use super::error::Error;
 use super::member::CommittedOffsets;
+use super::owned::Owned;
 use super::restore::{Found, restore};
-use super::worker::{Owned, Worker};
+use super::worker::Worker;
 use crate::config::StartFrom;
 use crate::pipeline::Partition;
 use crate::status::State;
@@ -58,7 +59,13 @@ impl Worker<'_> {
         }
         if !missing.is_empty() {
             let took = started.elapsed();
-            tracing::info!(worker = self.index, partitions = missing.len(), records, took_ms = took.as_millis(), "restored");
+            tracing::info!(
+                worker = self.index,
+                partitions = missing.len(),
+                records,
+                took_ms = took.as_millis(),
+                "restored"
+            );
             self.shell.signals.restored(records, took);
         }
         self.refetch()
@@ -75,7 +82,8 @@ impl Worker<'_> {
                 Some(offset) if offset < first => {
                     truncated = Some(format!(
                         "input_truncated: {topic}-{index} begins at {first}, the next record is {offset}: \
-                         {} records are gone", first - offset
+                         {} records are gone",
+                        first - offset
                     ));
                 }
                 Some(_) => {}
