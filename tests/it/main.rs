@@ -4,4 +4,10 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod tidy;
