@@ -45,11 +45,15 @@ pub(super) enum Class {
 
 /// Classifies a failed step of a transaction.
 pub(super) fn class(error: &KafkaError) -> Class {
-    match error {
-        KafkaError::Transaction(error) if error.is_fatal() => Class::Recreate,
-        KafkaError::Transaction(error) if error.txn_requires_abort() => Class::Abort,
-        KafkaError::Transaction(error) if error.is_retriable() => Class::Retriable,
-        _ => Class::Recreate,
+    let KafkaError::Transaction(error) = error else { return Class::Recreate };
+    if error.is_fatal() {
+        Class::Recreate
+    } else if error.txn_requires_abort() {
+        Class::Abort
+    } else if error.is_retriable() {
+        Class::Retriable
+    } else {
+        Class::Recreate
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::client::{self, Clients};
 use super::error::Error;
+use super::member::known;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -153,10 +154,7 @@ impl Fetch {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms)).map_err(what())?;
         let answer = consumer.offsets_for_times(asked, METADATA_TIMEOUT).map_err(what())?;
-        Ok(answer.find_partition(topic, partition).and_then(|element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }))
+        Ok(answer.find_partition(topic, partition).and_then(|element| known(element.offset())))
     }
 }
 

@@ -151,10 +151,7 @@ impl Member {
             let mut of_partition = CommittedOffsets::default();
             for topic in &self.topics {
                 let element = answer.find_partition(topic, *partition);
-                let offset = element.as_ref().and_then(|element| match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                });
+                let offset = element.as_ref().and_then(|element| known(element.offset()));
                 let metadata = element.map(|element| element.metadata().to_owned()).filter(|text| !text.is_empty());
                 if offset.is_some() && metadata.is_some() {
                     of_partition.metadata = metadata;
@@ -165,6 +162,11 @@ impl Member {
         }
         Ok(committed)
     }
+}
+
+/// An offset proper: not "beginning", "end" or "none".
+pub(super) fn known(offset: Offset) -> Option<i64> {
+    offset.to_raw().filter(|raw| *raw >= 0)
 }
 
 impl Drop for Member {
