@@ -69,6 +69,8 @@ fn every_hostile_input_has_its_code() {
         assert_eq!(code, expected, "{shown}: {detail}");
         assert!(detail.len() < 60, "{detail}");
     }
+    assert_eq!(arrival(&input(), &record(GOOD.as_bytes())), Some(Timestamp(1_700_000_000_000)));
+    assert_eq!(arrival(&input(), &record(b"{")), None);
     let tombstone = RawRecord { value: None, ..record(b"") };
     assert_eq!(decode(&input(), &tombstone).unwrap_err().code, Code::Empty);
 }
