@@ -3,6 +3,8 @@
 //! One transaction of the shell: any number of [`Engine::apply`], then the touched customers' images are read,
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
+mod decay;
+mod panes;
 pub mod settings;
 
 use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Timestamp};
