@@ -9,6 +9,7 @@
 
 use crate::engine::Limit;
 use crate::model::{Channel, Phase, Severity};
+use crate::rules;
 use crate::status::Outcome;
 use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
@@ -188,9 +189,7 @@ const OUTCOMES: Values = Values::Fixed(|| Outcome::ALL.map(Outcome::as_str).to_v
 const LIMITS: Values = Values::Fixed(|| [Limit::Customers, Limit::CustomerBytes].map(Limit::as_str).to_vec());
 const VERSIONS: Values = Values::Fixed(|| vec![env!("CARGO_PKG_VERSION")]);
 const STATES: Values = Values::Fixed(|| vec!["restoring", "running", "stopped"]);
-const KINDS: Values = Values::Fixed(|| vec![
-    "sentiment_drop", "expectation_gap", "detractor", "service_failure", "double_deviation", "recovery_confirmed", "journey_stalled", "silent_after_bad",
-]);
+const KINDS: Values = Values::Fixed(|| rules::TABLE.iter().map(|row| row.kind).collect());
 const FATES: Values = Values::Fixed(|| vec!["applied", "late", "duplicate", "refused", "dlq", "repartitioned"]);
 const REASONS: Values = Values::Fixed(|| vec!["empty"]);
 const ASSIGNED: Values = Values::Assigned;

@@ -23,7 +23,7 @@ pub enum LoggingError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts logging for the whole process. `level` and `json` are `telemetry.log_level` and `telemetry.log_json`.
+/// Starts logging for the whole process. `level` and `json` are `telemetry.log` and `telemetry.json`.
 ///
 /// # Errors
 /// When the level cannot be read, or logging was started before.
@@ -42,7 +42,7 @@ pub fn init(level: &str, json: bool) -> Result<(), LoggingError> {
 fn filter(variable: Option<String>, configured: &str) -> Result<EnvFilter, LoggingError> {
     let (origin, level) = match variable {
         Some(level) if !level.is_empty() => (LEVEL_VARIABLE, level),
-        _ => ("telemetry.log_level", configured.to_owned()),
+        _ => ("telemetry.log", configured.to_owned()),
     };
     EnvFilter::try_new(&level).map_err(|source| LoggingError::Level { origin, level, source })
 }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_bad_level_names_the_key_it_came_from() {
         let configured = filter(None, "touchline=loudest").expect_err("not a level").to_string();
-        assert!(configured.starts_with("telemetry.log_level: \"touchline=loudest\" is not a log level"), "{configured}");
+        assert!(configured.starts_with("telemetry.log: \"touchline=loudest\" is not a log level"), "{configured}");
         let variable = filter(Some("a=b=c".into()), "info").expect_err("not a level").to_string();
         assert!(variable.starts_with("TOUCHLINE_LOG: "), "{variable}");
     }
