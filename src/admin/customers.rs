@@ -12,7 +12,7 @@
 //! The id is never logged.
 
 use super::Sources;
-use crate::config::secret::Secret;
+use crate::config::Secret;
 use crate::engine::{Line, View};
 use crate::model::{Micro, Severity, event::ID_BYTES_MAX};
 use crate::pipeline;
@@ -84,9 +84,11 @@ pub(super) async fn show(
     if customer_id.len() > ID_BYTES_MAX || customer_id.chars().any(char::is_control) {
         return refuse(StatusCode::BAD_REQUEST, None, "not a customer id");
     }
-    let Some(partition) = pipeline::partition_of(customer_id.as_bytes(), sources.status.partitions()) else {
+    let partitions = sources.status.partitions();
+    if partitions == 0 {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, None, "the topics are not known yet");
-    };
+    }
+    let partition = pipeline::partition_of(customer_id.as_bytes(), partitions);
     match ask(&sources.status, partition, customer_id).await {
         Some(Answer::View(view)) => json(StatusCode::OK, &shown(&view, partition, &sources.settings.catalogue)),
         Some(Answer::Unknown) => refuse(StatusCode::NOT_FOUND, Some(partition), "no such customer"),

@@ -15,7 +15,7 @@
 
 mod customers;
 
-use crate::config::secret::Secret;
+use crate::config::Secret;
 use crate::engine;
 use crate::status::{Status, now};
 use axum::Router;
@@ -195,3 +195,6 @@ fn probe(result: Result<(), String>) -> (StatusCode, String) {
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! Every label's values are bounded: by an enumeration of this program (then all series exist from the start, with
 //! zero) or by the partitions of the input topics. Nothing about a single customer can be a label.
 
+use crate::codec::Code;
 use crate::engine::Limit;
 use crate::model::{Channel, Phase, Severity};
 use crate::rules;
@@ -189,9 +190,9 @@ const OUTCOMES: Values = Values::Fixed(|| Outcome::ALL.map(Outcome::as_str).to_v
 const LIMITS: Values = Values::Fixed(|| [Limit::Customers, Limit::CustomerBytes].map(Limit::as_str).to_vec());
 const VERSIONS: Values = Values::Fixed(|| vec![env!("CARGO_PKG_VERSION")]);
 const STATES: Values = Values::Fixed(|| vec!["restoring", "running", "stopped"]);
-const KINDS: Values = Values::Fixed(|| rules::TABLE.iter().map(|row| row.kind).collect());
+const KINDS: Values = Values::Fixed(|| rules::TABLE.iter().map(|row| row.name).collect());
 const FATES: Values = Values::Fixed(|| vec!["applied", "late", "duplicate", "refused", "dlq", "repartitioned"]);
-const REASONS: Values = Values::Fixed(|| vec!["empty"]);
+const REASONS: Values = Values::Fixed(|| Code::ALL.map(Code::as_str).to_vec());
 const ASSIGNED: Values = Values::Assigned;
 
 catalogue! {

@@ -115,3 +115,128 @@ impl Signals for Metrics {
         self.merge_forced_total().inc_by(count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Code;
+    use crate::engine::Limit;
+    use crate::model::{Phase, Severity, Timestamp};
+    use crate::pipeline::{Observed, ObservedAlert};
+    use std::sync::mpsc::sync_channel;
+
+    fn observed() -> Observed {
+        let mut channels = [0; Channel::ALL.len()];
+        channels[Channel::Web as usize] = 3;
+        let alert = ObservedAlert {
+            kind: "detractor",
+            severity: Severity::High,
+            phase: Phase::Opened,
+            recorded_at: Some(Timestamp(1_000)),
+        };
+        Observed {
+            channels,
+            scores: vec![(Channel::Web, Micro(-600_000)), (Channel::Web, Micro(300_000))],
+            indexes: vec![55],
+            alerts: vec![alert, ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
+            rejected: BTreeMap::from([(Code::JunkId, 2)]),
+            refused: vec![(Limit::Customers, 4)],
+            clamped: 5,
+            unknown_kinds: 6,
+            capped: 7,
+        }
+    }
+
+    #[test]
+    fn a_commit_is_counted_once_and_in_full() {
+        let metrics = Metrics::new().expect("the catalogue is valid");
+        metrics.committed(&Committed {
+            observed: &observed(),
+            at: Timestamp(1_200),
+            images: 8,
+            journal_bytes: 900,
+            fates: &[("applied", 3), ("dlq", 2), ("refused", 4)],
+        });
+        metrics.transaction(Outcome::Aborted, Duration::from_millis(30));
+        metrics.restored(1_000, Duration::from_secs(2));
+        metrics.producer_recreated();
+        metrics.merge_forced(9);
+        let text = metrics.render(&Status::new(0)).expect("valid");
+        for line in [
+            "touchpoints_total{channel=\"web\"} 3",
+            "touchpoints_total{channel=\"email\"} 0",
+            "sentiment_score_bucket{channel=\"web\",le=\"-0.5\"} 1",
+            "sentiment_score_count{channel=\"web\"} 2",
+            "sentiment_score_count{channel=\"email\"} 0",
+            "experience_index_bucket{le=\"60\"} 1",
+            "alerts_total{kind=\"detractor\",phase=\"opened\",severity=\"high\"} 1",
+            "alerts_total{kind=\"detractor\",phase=\"resolved\",severity=\"high\"} 1",
+            "touchpoint_to_alert_seconds_sum 0.2",
+            "touchpoint_to_alert_seconds_count 1",
+            "rejected_total{reason=\"junk_id\"} 2",
+            "limits_reached_total{limit=\"customers_per_partition\"} 4",
+            "records_total{result=\"applied\"} 3",
+            "records_total{result=\"late\"} 0",
+            "clamped_total 5",
+            "unknown_kinds_total 6",
+            "alerts_capped_total 7",
+            "images_total 8",
+            "journal_bytes_total 900",
+            "transactions_total{outcome=\"aborted\"} 1",
+            "restore_records_total 1000",
+            "restore_duration_seconds_sum 2",
+            "producer_recreated_total 1",
+            "merge_forced_total 9",
+        ] {
+            let line = format!("touchline_{line}");
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn gauges_follow_the_board_and_forget_what_is_owned_elsewhere() {
+        let (metrics, status) = (Metrics::new().expect("the catalogue is valid"), Status::new(0));
+        let (queries, _keep) = sync_channel(1);
+        for (partition, customers) in [(0, 10), (1, 20)] {
+            status.own(partition, queries.clone());
+            status.update(partition, |status| {
+                status.state = State::Running;
+                status.lag = vec![("web".to_owned(), 7)];
+                status.last_progress = Timestamp(1_500);
+                status.watermark = (partition == 0).then_some(Timestamp(2_000));
+                status.customers = customers;
+                status.open_alerts = vec![("detractor", 2)];
+            });
+        }
+        let both = metrics.render(&status).expect("valid");
+        for line in [
+            "customers 30",
+            "open_alerts{kind=\"detractor\"} 4",
+            "open_alerts{kind=\"expectation_gap\"} 0",
+            "partitions{state=\"running\"} 2",
+            "lag_records{partition=\"1\",topic=\"web\"} 7",
+            "partition_last_progress_timestamp_seconds{partition=\"0\"} 1.5",
+            "watermark_timestamp_seconds{partition=\"0\"} 2",
+            concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(both.lines().any(|found| found == format!("touchline_{line}")), "{line} is not in:\n{both}");
+        }
+        assert!(!both.contains("watermark_timestamp_seconds{partition=\"1\"}"), "{both}");
+        status.disown(1);
+        let one = metrics.render(&status).expect("valid");
+        assert!(one.contains("touchline_customers 10\n") && !one.contains("partition=\"1\""), "{one}");
+    }
+
+    #[test]
+    fn promtool_finds_nothing_to_complain_about() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        let child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let Ok(mut child) = child else { return };
+        let text = Metrics::new().and_then(|metrics| metrics.render(&Status::new(0))).expect("valid");
+        child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("promtool reads");
+        let output = child.wait_with_output().expect("promtool ends");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    }
+}
