@@ -9,6 +9,7 @@
 
 use crate::codec::Code;
 use crate::engine::Limit;
+use crate::journal::Counters;
 use crate::model::{Channel, Phase, Severity};
 use crate::rules;
 use crate::status::Outcome;
@@ -191,7 +192,7 @@ const LIMITS: Values = Values::Fixed(|| [Limit::Customers, Limit::CustomerBytes]
 const VERSIONS: Values = Values::Fixed(|| vec![env!("CARGO_PKG_VERSION")]);
 const STATES: Values = Values::Fixed(|| vec!["restoring", "running", "stopped"]);
 const KINDS: Values = Values::Fixed(|| rules::TABLE.iter().map(|row| row.name).collect());
-const FATES: Values = Values::Fixed(|| vec!["applied", "late", "duplicate", "refused", "dlq", "repartitioned"]);
+const FATES: Values = Values::Fixed(|| Counters::default().fates().map(|(fate, _)| fate).to_vec());
 const REASONS: Values = Values::Fixed(|| Code::ALL.map(Code::as_str).to_vec());
 const ASSIGNED: Values = Values::Assigned;
 
@@ -273,7 +274,7 @@ mod tests {
                 Kind::Counter | Kind::Gauge => metric.fixed_series().len(),
             })
             .sum();
-        assert!(series <= 430, "{series} series leave no room for 16 partitions of 4 topics"); 
+        assert!(series <= 430, "{series} series leave no room for 16 partitions of 4 topics");
     }
 
     #[test]

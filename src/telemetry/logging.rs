@@ -9,7 +9,9 @@ pub const LEVEL_VARIABLE: &str = "TOUCHLINE_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The level is not one.
-    #[error("{origin}: \"{level}\" is not a log level; use error, warn, info, debug, trace or target=level,…: {source}")]
+    #[error(
+        "{origin}: \"{level}\" is not a log level; use error, warn, info, debug, trace or target=level,…: {source}"
+    )]
     Level {
         /// Where it was set: a configuration key or an environment variable.
         origin: &'static str,
