@@ -1,6 +1,11 @@
 //! Bytes ↔ model. Sans-IO: answers a [`Touchpoint`] or a [`Rejection`], never panics, never reads a clock.
 
-use crate::model::{Position, Timestamp, Touchpoint};
+pub mod mapping;
+pub mod node;
+
+use crate::model::{Channel, Position, Timestamp, Touchpoint};
+use mapping::{Mapping, TimeFormat};
+use node::Pointer;
 
 /// A record as it was read: from a topic, or a line of a file.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +48,7 @@ pub enum Code {
     JunkId,
     /// Too many or too large attributes.
     Attributes,
-    /// The record is larger than `limits.record_bytes_max`.
+    /// The record is larger than `pipeline.record_bytes_max`.
     TooLarge,
     /// A value has no entry in the mapping's table and the mapping gives no default.
     Unmapped,
@@ -60,11 +65,53 @@ pub struct Rejection {
     pub detail: String,
 }
 
-/// One `[[input]]`, validated: how its records are read. (Owned by the codec; built by `config`.)
-#[derive(Debug, Clone, Default)]
+/// How an input's records are written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// The form of `schemas/touchpoint.json`.
+    Touchpoint,
+    /// The user's own JSON objects.
+    Json(Mapping),
+    /// Rows of a file with a header line; the reader hands each row over as an object of texts ([`csv_row`]).
+    Csv(Mapping),
+}
+
+/// One `[[input]]`, validated: how its records are read. Built by `config`.
+#[derive(Debug, Clone)]
 pub struct Input {
     /// Its name in messages and metrics.
     pub name: String,
+    /// Topics it is read from.
+    pub topics: Vec<String>,
+    /// How its records are written.
+    pub format: Format,
+    /// Where and how a file's records say when they arrived; none = event time.
+    pub arrival: Option<(Pointer, TimeFormat)>,
+    /// Source of touchpoints that name none.
+    pub source: Option<String>,
+    /// Channel of touchpoints that name none.
+    pub channel: Option<Channel>,
+    /// Customer ids that mean "no customer", lower case.
+    pub junk_ids: Vec<String>,
+}
+
+impl Default for Input {
+    /// Touchpoints as we document them, with nothing assumed.
+    fn default() -> Self {
+        Self {
+            name: "touchpoints".into(),
+            topics: Vec::new(),
+            format: Format::Touchpoint,
+            arrival: None,
+            source: None,
+            channel: None,
+            junk_ids: Vec::new(),
+        }
+    }
+}
+
+fn reject(code: Code, detail: &str) -> Rejection {
+    Rejection { code, detail: detail.to_owned() }
 }
 
 /// Decodes one record.
@@ -72,5 +119,5 @@ pub struct Input {
 /// # Errors
 /// A [`Rejection`] with a stable code.
 pub fn decode<'a>(_input: &'a Input, _record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
-    Err(Rejection { code: Code::Empty, detail: String::new() })
+    Err(reject(Code::Empty, "value"))
 }

@@ -161,8 +161,8 @@ pub struct AlertChange {
     pub detected_at: Timestamp,
     /// What the figure is, such as `perception` or `days_late`.
     pub figure: &'static str,
-    /// The figure before (its meaning is the rule's: 7 days ago, before this touchpoint …).
-    pub before: Micro,
+    /// The figure before, where there is one (its meaning is the rule's: 7 days ago, the last answer …).
+    pub before: Option<Micro>,
     /// The figure now.
     pub after: Micro,
     /// The threshold it crossed.

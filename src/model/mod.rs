@@ -9,6 +9,7 @@ pub mod ids;
 pub mod score;
 pub mod scored;
 pub mod time;
+pub mod wire;
 
 pub use alert::{AlertChange, Evidence, Item, ItemType, Phase, Severity};
 pub use event::{Actor, Attribute, Channel, Contact, Instrument, Outcome, Rating, Touchpoint};

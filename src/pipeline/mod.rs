@@ -4,10 +4,14 @@
 //! Life of a transaction: `record`* / `idle` → `stage` → (the shell writes `Staged` and commits) → `commit`, or
 //! `rollback` when it aborted.
 
+mod observed;
+
 use crate::codec;
 use crate::engine;
 use crate::model::time::Span;
 use std::sync::Arc;
+
+pub use observed::{Observed, ObservedAlert};
 
 /// What every partition of a run shares. Built by `config`.
 #[derive(Debug)]

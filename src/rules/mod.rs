@@ -1,6 +1,129 @@
-//! Rules: given numbers and a time, is there an alert? They never see the engine's state, only [`facts`].
+//! Rules: given numbers and a time, is there an alert? They never see the engine's state.
+//!
+//! A rule is one file (its settings, the facts it needs, its arithmetic) and one row of [`TABLE`]. The engine gathers
+//! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
 pub mod catalogue;
+pub mod detractor;
+pub mod double_deviation;
+pub mod expectation_gap;
+pub mod journey_stalled;
+pub mod lifecycle;
+pub mod recovery_confirmed;
+pub mod sentiment_drop;
+pub mod service_failure;
 pub mod settings;
+pub mod silent_after_bad;
 
+use crate::model::{Micro, Severity};
+pub use lifecycle::Verdict;
 pub use settings::{Lifecycle, Settings};
+
+/// A rule's place in [`TABLE`]. The codes are stored in images: new rules are appended, none is renumbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Perception fell.
+    SentimentDrop = 0,
+    /// Experience far below expectation.
+    ExpectationGap = 1,
+    /// A bad answer.
+    Detractor = 2,
+    /// The business failed the customer.
+    ServiceFailure = 3,
+    /// It failed again.
+    DoubleDeviation = 4,
+    /// It made good, and the customer said so.
+    RecoveryConfirmed = 5,
+    /// A journey was not completed in time.
+    JourneyStalled = 6,
+    /// Quiet after a bad episode.
+    SilentAfterBad = 7,
+}
+
+/// One row: what a rule is called and what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Which.
+    pub kind: Kind,
+    /// The name in alerts, metrics and `[rules.<name>]`.
+    pub name: &'static str,
+    /// Version of its arithmetic; part of every `alert_id`.
+    pub version: u16,
+    /// What it tells, in one line.
+    pub summary: &'static str,
+}
+
+/// All rules, in the order of their codes.
+pub const TABLE: [Row; 8] = [
+    sentiment_drop::ROW,
+    expectation_gap::ROW,
+    detractor::ROW,
+    service_failure::ROW,
+    double_deviation::ROW,
+    recovery_confirmed::ROW,
+    journey_stalled::ROW,
+    silent_after_bad::ROW,
+];
+
+impl Kind {
+    /// The row of a stored code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        TABLE.get(usize::from(code)).map(|row| row.kind)
+    }
+
+    /// Its row.
+    #[must_use]
+    pub fn row(self) -> &'static Row {
+        // `TABLE` is in the order of the codes (tested), so there is always a row.
+        TABLE.get(usize::from(self as u8)).unwrap_or(&sentiment_drop::ROW)
+    }
+
+    /// The name in alerts, metrics and configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+}
+
+/// What a rule read: the verdict and the arithmetic behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Open, hold or close.
+    pub verdict: Verdict,
+    /// What the figure is, with its unit where it has one.
+    pub figure: &'static str,
+    /// The figure before, where there is one.
+    pub before: Option<Micro>,
+    /// The figure now.
+    pub after: Micro,
+    /// What it is compared with.
+    pub threshold: Micro,
+}
+
+/// `Open` at the rule's own severity.
+#[must_use]
+pub const fn open(lifecycle: &Lifecycle) -> Verdict {
+    Verdict::Open(lifecycle.severity)
+}
+
+/// A severity raised once for each reason that holds.
+#[must_use]
+pub const fn raised(severity: Severity, reasons: [bool; 2]) -> Severity {
+    let severity = if reasons[0] { severity.raised() } else { severity };
+    if reasons[1] { severity.raised() } else { severity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_stored_codes() {
+        for (code, row) in TABLE.iter().enumerate() {
+            assert_eq!(usize::from(row.kind as u8), code);
+            assert_eq!(Kind::from_code(row.kind as u8), Some(row.kind));
+        }
+    }
+}

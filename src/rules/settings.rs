@@ -1,9 +1,13 @@
-//! `[rules.<kind>]`: thresholds of every rule. Read from TOML as they stand; defaults in `config/touchline.toml`.
+//! `[rules.<kind>]`: what every rule has, and all rules' settings together. Read from TOML as they stand; the defaults
+//! are in `config/touchline.toml`.
 
-use crate::model::{Micro, Severity, time::Span};
+use super::Kind;
+use super::{detractor, double_deviation, expectation_gap, journey_stalled};
+use super::{recovery_confirmed, sentiment_drop, service_failure, silent_after_bad};
+use crate::model::{Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
-/// What every rule has: severity and the times of its life. Flattened into each rule's table.
+/// Severity and times of a rule. Flattened into each rule's table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifecycle {
     /// Off = the rule is not read.
@@ -24,119 +28,40 @@ pub struct Lifecycle {
     pub suggested_action: Option<String>,
 }
 
-/// Perception fell, against a week ago, on enough evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentimentDrop {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// Opens at perception ≤ this …
-    pub open: Micro,
-    /// … and perception a `lookback` ago higher by at least this …
-    pub drop: Micro,
-    /// … with at least this many scored touchpoints in the lookback …
-    pub scored_min: u32,
-    /// … and at least this decayed weight.
-    pub weight_min: Micro,
-    /// How far back perception is compared.
-    pub lookback: Span,
-    /// Closes at perception ≥ this.
-    pub close: Micro,
-}
-
-/// Experience far below a confident, good expectation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectationGap {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// Needs expectation ≥ this …
-    pub expectation_min: Micro,
-    /// … on at least this decayed weight.
-    pub weight_min: Micro,
-    /// Opens at disconfirmation ≤ this.
-    pub open: Micro,
-    /// Closes at disconfirmation ≥ this.
-    pub close: Micro,
-}
-
-/// A bad survey or review answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Detractor {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// Opens at NPS ≤ this …
-    pub nps: Micro,
-    /// … (high at NPS ≤ this) …
-    pub nps_high: Micro,
-    /// … at CSAT ≤ this …
-    pub csat: Micro,
-    /// … or stars ≤ this.
-    pub stars: Micro,
-}
-
-/// The business failed the customer on an order or conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceFailure {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// Kept later than promised by at least this is a failure.
-    pub late_by: Span,
-    /// This many refused payments …
-    pub payments: u32,
-    /// … within this are a failure.
-    pub payment_window: Span,
-}
-
-/// A second failure, or a failure's case reopened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DoubleDeviation {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// Failures at most this far apart belong together.
-    pub window: Span,
-    /// Closes after a recovery, at perception ≥ this.
-    pub close: Micro,
-}
-
-/// An open failure was made good and the customer said so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecoveryConfirmed {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// A touchpoint scored at least this …
-    pub score_min: Micro,
-    /// … within this after the recovery confirms it.
-    pub window: Span,
-}
-
-/// A journey was started and not completed in its time (`[journeys]` of the catalogue).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JourneyStalled {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-}
-
-/// A customer who was active went quiet after a bad episode.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SilentAfterBad {
-    #[serde(flatten)]
-    pub lifecycle: Lifecycle,
-    /// The last episode is remembered at ≤ this …
-    pub remembered: Micro,
-    /// … nothing for this long …
-    pub silence: Span,
-    /// … although the usual gap is at most this.
-    pub usual_gap_max: Span,
-}
-
 /// All rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    pub sentiment_drop: SentimentDrop,
-    pub expectation_gap: ExpectationGap,
-    pub detractor: Detractor,
-    pub service_failure: ServiceFailure,
-    pub double_deviation: DoubleDeviation,
-    pub recovery_confirmed: RecoveryConfirmed,
-    pub journey_stalled: JourneyStalled,
-    pub silent_after_bad: SilentAfterBad,
+    /// `[rules.sentiment_drop]`.
+    pub sentiment_drop: sentiment_drop::SentimentDrop,
+    /// `[rules.expectation_gap]`.
+    pub expectation_gap: expectation_gap::ExpectationGap,
+    /// `[rules.detractor]`.
+    pub detractor: detractor::Detractor,
+    /// `[rules.service_failure]`.
+    pub service_failure: service_failure::ServiceFailure,
+    /// `[rules.double_deviation]`.
+    pub double_deviation: double_deviation::DoubleDeviation,
+    /// `[rules.recovery_confirmed]`.
+    pub recovery_confirmed: recovery_confirmed::RecoveryConfirmed,
+    /// `[rules.journey_stalled]`.
+    pub journey_stalled: journey_stalled::JourneyStalled,
+    /// `[rules.silent_after_bad]`.
+    pub silent_after_bad: silent_after_bad::SilentAfterBad,
+}
+
+impl Settings {
+    /// Severity and times of a rule.
+    #[must_use]
+    pub const fn lifecycle(&self, kind: Kind) -> &Lifecycle {
+        match kind {
+            Kind::SentimentDrop => &self.sentiment_drop.lifecycle,
+            Kind::ExpectationGap => &self.expectation_gap.lifecycle,
+            Kind::Detractor => &self.detractor.lifecycle,
+            Kind::ServiceFailure => &self.service_failure.lifecycle,
+            Kind::DoubleDeviation => &self.double_deviation.lifecycle,
+            Kind::RecoveryConfirmed => &self.recovery_confirmed.lifecycle,
+            Kind::JourneyStalled => &self.journey_stalled.lifecycle,
+            Kind::SilentAfterBad => &self.silent_after_bad.lifecycle,
+        }
+    }
 }

@@ -1,0 +1,298 @@
+//! Sparse panes of scored evidence: one per hour for the current and the previous UTC day of the customer's time,
+//! one per day before that.
+//!
+//! ```text
+//!   day panes (≤ 120)            hour panes (≤ 48)
+//!   ├─ day ─┼─ day ─┼─ … ─┼─ day ─┤├─ h ─┼─ h ─┼─ … ─┤ now
+//! ```
+//! All fields are integers that only add up (or take a minimum or maximum), so the order of arrival does not matter:
+//! a late touchpoint is exact, a replay is bit-identical, and half-lives can change without reading events again.
+//! When the customer's time enters a new day, hours older than yesterday fold into their day.
+
+use super::decay::Factor;
+use crate::model::time::{DAY_MS, HOUR_MS};
+use crate::model::wire::{Damaged, Reader, put_hash, put_i64, put_u64};
+use crate::model::{EventHash, Micro, Signal, Timestamp};
+
+/// Days kept.
+pub const DAYS_MAX: i64 = 120;
+
+/// What one hour or day adds up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pane {
+    /// Hours or days since the epoch.
+    pub index: i64,
+    /// Σ weight · score, in millionths.
+    pub sum_ws: i64,
+    /// Σ weight, in millionths.
+    pub sum_w: i64,
+    /// Scored signals.
+    pub n: u32,
+    /// Of them below zero.
+    pub n_negative: u32,
+    /// The worst score, and whose it was (ties: the smaller hash).
+    pub worst: (i64, EventHash),
+    /// The best score.
+    pub best: i64,
+    /// The latest score and its time (ties: the greater score).
+    pub last: (Timestamp, i64),
+}
+
+impl Pane {
+    fn of(index: i64, time: Timestamp, event: EventHash, signal: Signal) -> Self {
+        let score = signal.score.0;
+        Self {
+            index,
+            sum_ws: signal.score.times(signal.weight).0,
+            sum_w: signal.weight.0,
+            n: 1,
+            n_negative: u32::from(score < 0),
+            worst: (score, event),
+            best: score,
+            last: (time, score),
+        }
+    }
+
+    /// Adds another pane's content; commutes and associates.
+    fn merge(&mut self, other: &Self) {
+        self.sum_ws = self.sum_ws.saturating_add(other.sum_ws);
+        self.sum_w = self.sum_w.saturating_add(other.sum_w);
+        self.n = self.n.saturating_add(other.n);
+        self.n_negative = self.n_negative.saturating_add(other.n_negative);
+        self.worst = self.worst.min(other.worst);
+        self.best = self.best.max(other.best);
+        self.last = self.last.max(other.last);
+    }
+
+    fn write(&self, out: &mut Vec<u8>, previous_index: i64, unit_ms: i64) {
+        put_i64(out, self.index - previous_index);
+        put_u64(out, u64::from(self.n));
+        put_i64(out, self.sum_w);
+        put_i64(out, self.sum_ws);
+        put_i64(out, self.worst.0);
+        put_hash(out, self.worst.1.0);
+        put_i64(out, self.last.0.0 - self.index * unit_ms);
+        if self.n > 1 {
+            put_u64(out, u64::from(self.n_negative));
+            put_i64(out, self.best);
+            put_i64(out, self.last.1);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>, previous_index: i64, unit_ms: i64) -> Result<Self, Damaged> {
+        let index = previous_index.checked_add(reader.i64()?).ok_or(Damaged)?;
+        let n = u32::try_from(reader.u64()?).map_err(|_| Damaged)?;
+        let (sum_w, sum_ws) = (reader.i64()?, reader.i64()?);
+        let worst = (reader.i64()?, EventHash(reader.hash()?));
+        let start_ms = index.checked_mul(unit_ms).filter(|start| (0..=Timestamp::LATEST.0).contains(start)).ok_or(Damaged)?;
+        let last_at = Timestamp(start_ms.checked_add(reader.i64()?).ok_or(Damaged)?);
+        // A pane of one signal, the usual case, says everything once.
+        let (n_negative, best, last) = if n > 1 {
+            (u32::try_from(reader.u64()?).map_err(|_| Damaged)?, reader.i64()?, reader.i64()?)
+        } else {
+            (u32::from(worst.0 < 0), worst.0, worst.0)
+        };
+        Ok(Self { index, sum_ws, sum_w, n, n_negative, worst, best, last: (last_at, last) })
+    }
+}
+
+/// A decayed sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// Σ weight · score · decay.
+    pub ws: i64,
+    /// Σ weight · decay.
+    pub w: i64,
+    /// Signals counted (not decayed).
+    pub n: u64,
+}
+
+/// A customer's panes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Panes {
+    days: Vec<Pane>,
+    hours: Vec<Pane>,
+}
+
+impl Panes {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.days.clear();
+        self.hours.clear();
+    }
+
+    /// Adds a scored signal that happened at `time`, seen by a customer whose own time is `now`.
+    /// Returns false when it is older than the oldest day kept: then nothing changed.
+    pub fn add(&mut self, now: Timestamp, time: Timestamp, event: EventHash, signal: Signal) -> bool {
+        if time.day() <= now.day() - DAYS_MAX {
+            return false;
+        }
+        if time.day() >= now.day() - 1 {
+            insert(&mut self.hours, Pane::of(time.hour(), time, event, signal));
+        } else {
+            insert(&mut self.days, Pane::of(time.day(), time, event, signal));
+        }
+        true
+    }
+
+    /// Moves to the customer's time `now`: folds hours older than yesterday into days, drops days beyond the last 120.
+    pub fn advance(&mut self, now: Timestamp) {
+        let first_hour = (now.day() - 1) * (DAY_MS / HOUR_MS);
+        let folded = self.hours.partition_point(|pane| pane.index < first_hour);
+        for mut pane in self.hours.drain(..folded) {
+            pane.index = pane.index.div_euclid(DAY_MS / HOUR_MS);
+            insert(&mut self.days, pane);
+        }
+        let first_day = now.day() - DAYS_MAX;
+        let dropped = self.days.partition_point(|pane| pane.index <= first_day);
+        self.days.drain(..dropped);
+    }
+
+    /// Decayed sums as seen at `at`: over all panes, or over those whose middle is at or before `until`.
+    #[must_use]
+    pub fn sum(&self, at: Timestamp, until: Option<Timestamp>, half_life_ms: i64) -> Sum {
+        let mut sum = Sum::default();
+        for (panes, unit_ms) in [(&self.days, DAY_MS), (&self.hours, HOUR_MS)] {
+            for pane in panes {
+                let middle = middle(pane.index, unit_ms);
+                if until.is_some_and(|until| middle > until) {
+                    continue;
+                }
+                let factor = Factor::of(at.since(middle), half_life_ms);
+                sum.ws = sum.ws.saturating_add(factor.times(pane.sum_ws));
+                sum.w = sum.w.saturating_add(factor.times(pane.sum_w));
+                sum.n += u64::from(pane.n);
+            }
+        }
+        sum
+    }
+
+    /// Signals in panes whose middle is after `since`.
+    #[must_use]
+    pub fn count_since(&self, since: Timestamp) -> u64 {
+        let in_panes = |panes: &[Pane], unit_ms| {
+            panes.iter().filter(|pane| middle(pane.index, unit_ms) > since).map(|pane| u64::from(pane.n)).sum::<u64>()
+        };
+        in_panes(&self.days, DAY_MS) + in_panes(&self.hours, HOUR_MS)
+    }
+
+    /// The decay factor that applies at `at` to a signal of `time`: that of the pane it is in.
+    #[must_use]
+    pub fn factor(&self, at: Timestamp, time: Timestamp, half_life_ms: i64) -> Factor {
+        let hourly = time.day() >= at.day() - 1;
+        let middle = if hourly { middle(time.hour(), HOUR_MS) } else { middle(time.day(), DAY_MS) };
+        Factor::of(at.since(middle), half_life_ms)
+    }
+
+    /// Appends both lists.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for (panes, unit_ms) in [(&self.days, DAY_MS), (&self.hours, HOUR_MS)] {
+            put_u64(out, panes.len() as u64);
+            let mut previous = 0;
+            for pane in panes {
+                pane.write(out, previous, unit_ms);
+                previous = pane.index;
+            }
+        }
+    }
+
+    /// Reads what [`Self::write`] wrote, in place of what was there.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        for (panes, unit_ms) in [(&mut self.days, DAY_MS), (&mut self.hours, HOUR_MS)] {
+            panes.clear();
+            let mut previous = 0;
+            for _ in 0..reader.count()? {
+                let pane = Pane::read(reader, previous, unit_ms)?;
+                previous = pane.index;
+                panes.push(pane);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn middle(index: i64, unit_ms: i64) -> Timestamp {
+    Timestamp(index * unit_ms + unit_ms / 2)
+}
+
+fn insert(panes: &mut Vec<Pane>, pane: Pane) {
+    // The newest pane is the usual one.
+    let at = match panes.last() {
+        Some(last) if last.index < pane.index => panes.len(),
+        _ => panes.partition_point(|known| known.index < pane.index),
+    };
+    match panes.get_mut(at) {
+        Some(known) if known.index == pane.index => known.merge(&pane),
+        _ => panes.insert(at, pane),
+    }
+}
+
+/// `Σ ws / (Σ w + prior)`: a mean shrunk to `prior_mean` with the strength of `prior_weight`.
+#[must_use]
+pub fn shrunk_mean(sum: Sum, prior_mean: Micro, prior_weight: Micro) -> Micro {
+    let numerator = prior_mean.times(prior_weight).0.saturating_add(sum.ws);
+    Micro(numerator).over(Micro(sum.w.saturating_add(prior_weight.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SignalSource;
+    use proptest::prelude::*;
+
+    fn signal(score: i64, weight: i64) -> Signal {
+        Signal { score: Micro(score), weight: Micro(weight), source: SignalSource::Kind }
+    }
+
+    proptest! {
+        /// The law that late data rests on: any order, and folding at any moments, gives the same panes.
+        #[test]
+        fn order_of_arrival_does_not_matter(
+            mut events in prop::collection::vec((0_i64..400 * 24, -1_000_000_i64..=1_000_000, 1_i64..=3_000_000), 1..60),
+            keys in prop::collection::vec(any::<u64>(), 60),
+        ) {
+            let now = Timestamp(events.iter().map(|event| event.0).max().unwrap() * HOUR_MS);
+            let panes_of = |events: &[(i64, i64, i64)]| {
+                let mut panes = Panes::default();
+                let mut latest = Timestamp(0);
+                for (hour, score, weight) in events {
+                    let time = Timestamp(hour * HOUR_MS);
+                    latest = latest.max(time);
+                    panes.advance(latest);
+                    panes.add(latest, time, EventHash(u64::try_from(hour * 7 + score + 2_000_000).unwrap()), signal(*score, *weight));
+                }
+                panes.advance(now);
+                panes
+            };
+            let sorted = panes_of(&events);
+            let mut order: Vec<usize> = (0..events.len()).collect();
+            order.sort_by_key(|&i| keys[i]);
+            events = order.into_iter().map(|i| events[i]).collect();
+            let shuffled = panes_of(&events);
+            prop_assert_eq!(&sorted, &shuffled);
+            let mut bytes = Vec::new();
+            sorted.write(&mut bytes);
+            let mut read = Panes::default();
+            read.read(&mut Reader::new(&bytes)).unwrap();
+            prop_assert_eq!(sorted, read);
+        }
+    }
+
+    #[test]
+    fn hours_fold_into_days_and_days_are_dropped() {
+        let mut panes = Panes::default();
+        for hour in 0..72 {
+            let time = Timestamp(hour * HOUR_MS);
+            panes.advance(time);
+            assert!(panes.add(time, time, EventHash(1), signal(500_000, 1_000_000)));
+        }
+        assert_eq!((panes.days.len(), panes.hours.len()), (1, 48));
+        assert_eq!(panes.days[0].n, 24);
+        panes.advance(Timestamp(DAYS_MAX * DAY_MS));
+        assert_eq!((panes.days.len(), panes.hours.len()), (2, 0));
+        assert!(!panes.add(Timestamp(DAYS_MAX * DAY_MS), Timestamp(0), EventHash(1), signal(0, 0)));
+    }
+}

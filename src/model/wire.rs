@@ -1,0 +1,162 @@
+//! The byte encoding of images and journal records: LEB128 variable-length integers, zigzag for signed ones,
+//! length-prefixed bytes, little-endian fixed 64-bit hashes. Simple enough to be read from another language.
+
+/// Appends an unsigned integer as LEB128: seven bits a byte, lowest first, high bit = more follow.
+pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push((value & 0x7f) as u8);
+}
+
+/// Appends a signed integer: zigzag (0, −1, 1, −2 … become 0, 1, 2, 3 …), then as [`put_u64`].
+pub fn put_i64(out: &mut Vec<u8>, value: i64) {
+    put_u64(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
+}
+
+/// Appends a 64-bit hash, little-endian.
+pub fn put_hash(out: &mut Vec<u8>, hash: u64) {
+    out.extend_from_slice(&hash.to_le_bytes());
+}
+
+/// Appends a length and that many bytes.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u64(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Why bytes cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cut short or damaged")]
+pub struct Damaged;
+
+/// Reads what the `put_*` functions wrote. Never panics on any bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the first byte.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// True when everything was read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// What is left.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn u8(&mut self) -> Result<u8, Damaged> {
+        let (&first, rest) = self.rest.split_first().ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(first)
+    }
+
+    /// An unsigned integer.
+    ///
+    /// # Errors
+    /// At the end, or beyond 64 bits.
+    pub fn u64(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            if shift == 63 && byte > 1 {
+                return Err(Damaged);
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged)
+    }
+
+    /// A signed integer.
+    ///
+    /// # Errors
+    /// As [`Self::u64`].
+    pub fn i64(&mut self) -> Result<i64, Damaged> {
+        let value = self.u64()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// A count of things that take at least one byte each: larger than what is left is damage, not an allocation.
+    ///
+    /// # Errors
+    /// As [`Self::u64`], or when it cannot be true.
+    pub fn count(&mut self) -> Result<usize, Damaged> {
+        let count = usize::try_from(self.u64()?).map_err(|_| Damaged)?;
+        if count <= self.rest.len() { Ok(count) } else { Err(Damaged) }
+    }
+
+    /// A 64-bit hash.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn hash(&mut self) -> Result<u64, Damaged> {
+        let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    /// A length and that many bytes.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+        let length = self.count()?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A length and that many bytes of UTF-8.
+    ///
+    /// # Errors
+    /// At the end, or when it is not UTF-8.
+    pub fn str(&mut self) -> Result<&'a str, Damaged> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integers_read_back(value: i64, hash: u64, text: String) {
+            let mut out = Vec::new();
+            put_i64(&mut out, value);
+            put_hash(&mut out, hash);
+            put_bytes(&mut out, text.as_bytes());
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.i64(), Ok(value));
+            prop_assert_eq!(reader.hash(), Ok(hash));
+            prop_assert_eq!(reader.str(), Ok(text.as_str()));
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let mut reader = Reader::new(&bytes);
+            while reader.i64().is_ok() {}
+            let _ = Reader::new(&bytes).bytes();
+        }
+    }
+}

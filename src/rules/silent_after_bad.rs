@@ -1,0 +1,61 @@
+//! `silent_after_bad`: a customer who was active went quiet after a bad episode.
+//!
+//! The last episode is remembered at ≤ −0.4 (mean of its peak and its end, Kahneman's rule), nothing came for 14 days,
+//! and the usual gap between touchpoints is ≤ 7 days. Found by a timer; closed by any activity.
+
+use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use crate::model::{Micro, time::Span};
+use serde::{Deserialize, Serialize};
+
+/// The row in the table of rules.
+pub const ROW: Row = Row {
+    kind: Kind::SilentAfterBad,
+    name: "silent_after_bad",
+    version: 1,
+    summary: "an active customer went quiet after a bad episode",
+};
+
+/// `[rules.silent_after_bad]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilentAfterBad {
+    /// Severity and times.
+    #[serde(flatten)]
+    pub lifecycle: Lifecycle,
+    /// The last episode is remembered at ≤ this …
+    pub remembered: Micro,
+    /// … nothing for this long …
+    pub silence: Span,
+    /// … although the usual gap is at most this.
+    pub usual_gap_max: Span,
+}
+
+/// What the rule reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// How the last episode is remembered.
+    pub remembered: Micro,
+    /// Time since the last touchpoint.
+    pub silent_ms: i64,
+    /// Mean time between touchpoints; none with fewer than two.
+    pub usual_gap_ms: Option<i64>,
+}
+
+/// Reads the rule.
+#[must_use]
+pub fn read(settings: &SilentAfterBad, facts: &Facts) -> Reading {
+    let active = facts.usual_gap_ms.is_some_and(|gap_ms| gap_ms <= settings.usual_gap_max.0);
+    let verdict = if facts.silent_ms < settings.silence.0 {
+        Verdict::Close("activity")
+    } else if active && facts.remembered <= settings.remembered {
+        open(&settings.lifecycle)
+    } else {
+        Verdict::Hold
+    };
+    Reading {
+        verdict,
+        figure: "remembered",
+        before: None,
+        after: facts.remembered,
+        threshold: settings.remembered,
+    }
+}

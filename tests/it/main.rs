@@ -1,0 +1,7 @@
+//! All integration tests, in one binary: one link, and one broker shared by every test that needs one.
+
+// `cfg(test)` is always set here; it tells clippy that helpers may unwrap, too.
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod tidy;
