@@ -84,7 +84,8 @@ impl Pane {
         let n = u32::try_from(reader.u64()?).map_err(|_| Damaged)?;
         let (sum_w, sum_ws) = (reader.i64()?, reader.i64()?);
         let worst = (reader.i64()?, EventHash(reader.hash()?));
-        let start_ms = index.checked_mul(unit_ms).filter(|start| (0..=Timestamp::LATEST.0).contains(start)).ok_or(Damaged)?;
+        let start_ms =
+            index.checked_mul(unit_ms).filter(|start| (0..=Timestamp::LATEST.0).contains(start)).ok_or(Damaged)?;
         let last_at = Timestamp(start_ms.checked_add(reader.i64()?).ok_or(Damaged)?);
         // A pane of one signal, the usual case, says everything once.
         let (n_negative, best, last) = if n > 1 {

@@ -15,13 +15,13 @@ pub(super) struct Persona {
 /// All personas; the shares add up to 25, so that any 25 customers in a row hold each of them.
 pub(super) const PERSONAS: [Persona; 8] = [
     Persona { name: "loyal", share: 8, live: loyal },
-    Persona { name: "bargain_hunter", share: 4, live: bargain_hunter },
-    Persona { name: "struggling_app_user", share: 3, live: struggling_app_user },
-    Persona { name: "late_delivery_victim", share: 3, live: late_delivery_victim },
-    Persona { name: "store_detractor", share: 2, live: store_detractor },
-    Persona { name: "quiet_leaver", share: 2, live: quiet_leaver },
-    Persona { name: "recovered_complainer", share: 2, live: recovered_complainer },
-    Persona { name: "let_down_regular", share: 1, live: let_down_regular },
+    Persona { name: "bargain hunter", share: 4, live: bargain_hunter },
+    Persona { name: "struggling app user", share: 3, live: struggling_app_user },
+    Persona { name: "late delivery victim", share: 3, live: late_delivery_victim },
+    Persona { name: "store detractor", share: 2, live: store_detractor },
+    Persona { name: "quiet leaver", share: 2, live: quiet_leaver },
+    Persona { name: "recovered complainer", share: 2, live: recovered_complainer },
+    Persona { name: "let down regular", share: 1, live: let_down_regular },
 ];
 
 /// The persona of a customer: dealt in turn, so that the mix does not depend on the seed.
@@ -36,6 +36,12 @@ pub(super) fn persona_of(customer: u32) -> &'static Persona {
     }
     let [first, ..] = &PERSONAS;
     first
+}
+
+/// How many customers there are of each persona.
+pub(super) fn mix(customers: u32) -> Vec<(&'static str, usize)> {
+    let count = |name| (0..customers).filter(|customer| persona_of(*customer).name == name).count();
+    PERSONAS.iter().map(|persona| (persona.name, count(persona.name))).collect()
 }
 
 /// Either screen.

@@ -83,11 +83,8 @@ impl Steady {
         let mut draft = Draft::new(at, channel, kind);
         // One session, order and conversation a day: enough for correlation without keeping state.
         let day = u32::try_from(at.div_euclid(DAY_MS)).unwrap_or(0);
-        match channel {
-            Channel::Web | Channel::Mobile => draft.session = Some(day),
-            Channel::Support => draft.conversation = Some(day),
-            _ => {}
-        }
+        draft.session = matches!(channel, Channel::Web | Channel::Mobile).then_some(day);
+        draft.conversation = (channel == Channel::Support).then_some(day);
         match kind {
             "product_viewed" => draft.product = Some(self.random.pick(&words::PRODUCTS)),
             "order_completed" | "order_cancelled_by_merchant" => draft.order = Some(day),

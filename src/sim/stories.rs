@@ -5,7 +5,7 @@
 use super::draft::Draft;
 use super::incidents::{Incident, Incidents};
 use super::life::Life;
-use super::personas::persona_of;
+use super::personas::{mix, persona_of};
 use super::random::Random;
 use super::{Fate, Record};
 use crate::model::{Timestamp, time::HOUR_MS};
@@ -34,6 +34,12 @@ impl Stories {
     #[must_use]
     pub fn incidents(&self) -> Vec<Incident> {
         self.world().all().map(Clone::clone).to_vec()
+    }
+
+    /// How many customers there are of each persona.
+    #[must_use]
+    pub fn personas(&self) -> Vec<(&'static str, usize)> {
+        mix(self.customers)
     }
 
     /// All touchpoints in order of time (ties by customer).

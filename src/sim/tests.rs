@@ -120,5 +120,7 @@ fn every_persona_is_among_any_25_customers() {
         let names: BTreeSet<&str> = (first..first + 25).map(|customer| personas::persona_of(customer).name).collect();
         assert_eq!(names.len(), personas::PERSONAS.len());
     }
-    assert_eq!(personas::PERSONAS.iter().map(|persona| persona.share).sum::<u32>(), 25);
+    let mix = STORIES.personas();
+    assert_eq!(mix.iter().map(|(_, count)| count).sum::<usize>(), 500);
+    assert_eq!(mix[0], ("loyal", 160));
 }
