@@ -1,106 +1,65 @@
 //! From the user's own fields to the touchpoint's, declared in `[input.mapping]`; pure data, evaluated per record.
 
+use super::fields::{Fields, RatingParts};
 use super::node::{Node, Pointer};
 use super::{Code, Rejection, reject};
 use crate::model::{Instrument, Timestamp};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The scalar fields of a touchpoint (rating and attributes have shapes of their own).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the fields of `model::Touchpoint`")]
-pub enum Field {
-    Id,
-    Source,
-    CustomerId,
-    Channel,
-    Kind,
-    OccurredAt,
-    Contact,
-    Actor,
-    SessionId,
-    ConversationId,
-    OrderId,
-    ProductId,
-    LocationId,
-    Topic,
-    Text,
-    Language,
-    WaitMs,
-    DurationMs,
-    Outcome,
-    AmountMinor,
-    Currency,
-    DueAt,
-    Consent,
+macro_rules! fields {
+    ($($variant:ident = $name:literal),+ $(,)?) => {
+        /// The scalar fields of a touchpoint (rating and attributes have shapes of their own).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the fields of `model::Touchpoint`")]
+        pub enum Field { $($variant),+ }
+
+        impl Field {
+            /// All fields in the order of their codes.
+            pub const ALL: [Self; FIELDS] = [$(Self::$variant),+];
+
+            /// Its name in JSON and in mappings.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The field of a name.
+            #[must_use]
+            pub fn parse(name: &str) -> Option<Self> {
+                Some(match name { $($name => Self::$variant,)+ _ => return None })
+            }
+        }
+    };
 }
 
 /// How many [`Field`]s there are.
 pub(super) const FIELDS: usize = 23;
 
-impl Field {
-    /// All fields in the order of their codes.
-    pub const ALL: [Self; FIELDS] = [
-        Self::Id,
-        Self::Source,
-        Self::CustomerId,
-        Self::Channel,
-        Self::Kind,
-        Self::OccurredAt,
-        Self::Contact,
-        Self::Actor,
-        Self::SessionId,
-        Self::ConversationId,
-        Self::OrderId,
-        Self::ProductId,
-        Self::LocationId,
-        Self::Topic,
-        Self::Text,
-        Self::Language,
-        Self::WaitMs,
-        Self::DurationMs,
-        Self::Outcome,
-        Self::AmountMinor,
-        Self::Currency,
-        Self::DueAt,
-        Self::Consent,
-    ];
-
-    /// Its name in JSON and in mappings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Source => "source",
-            Self::CustomerId => "customer_id",
-            Self::Channel => "channel",
-            Self::Kind => "kind",
-            Self::OccurredAt => "occurred_at",
-            Self::Contact => "contact",
-            Self::Actor => "actor",
-            Self::SessionId => "session_id",
-            Self::ConversationId => "conversation_id",
-            Self::OrderId => "order_id",
-            Self::ProductId => "product_id",
-            Self::LocationId => "location_id",
-            Self::Topic => "topic",
-            Self::Text => "text",
-            Self::Language => "language",
-            Self::WaitMs => "wait_ms",
-            Self::DurationMs => "duration_ms",
-            Self::Outcome => "outcome",
-            Self::AmountMinor => "amount_minor",
-            Self::Currency => "currency",
-            Self::DueAt => "due_at",
-            Self::Consent => "consent",
-        }
-    }
-
-    /// The field of a name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|field| field.name() == name)
-    }
+fields! {
+    Id = "id",
+    Source = "source",
+    CustomerId = "customer_id",
+    Channel = "channel",
+    Kind = "kind",
+    OccurredAt = "occurred_at",
+    Contact = "contact",
+    Actor = "actor",
+    SessionId = "session_id",
+    ConversationId = "conversation_id",
+    OrderId = "order_id",
+    ProductId = "product_id",
+    LocationId = "location_id",
+    Topic = "topic",
+    Text = "text",
+    Language = "language",
+    WaitMs = "wait_ms",
+    DurationMs = "duration_ms",
+    Outcome = "outcome",
+    AmountMinor = "amount_minor",
+    Currency = "currency",
+    DueAt = "due_at",
+    Consent = "consent",
 }
 
 /// How a moment is written.
@@ -255,4 +214,44 @@ pub struct Mapping {
     pub rating: Option<RatingMapping>,
     /// The attributes.
     pub attributes: Option<AttributesMapping>,
+}
+
+impl Mapping {
+    /// The fields of a record.
+    pub(super) fn apply<'a>(&'a self, root: &Node<'a>, key: Option<&'a str>) -> Result<Fields<'a>, Rejection> {
+        let mut fields = Fields::new(true);
+        for (field, expr) in &self.fields {
+            fields.set(*field, expr.value(root, key, field.name())?);
+        }
+        if let Some(rating) = &self.rating {
+            let value = rating.value.value(root, key, "rating")?;
+            let (min, max) = rating.scale.clone().unwrap_or_default();
+            fields.rating =
+                (!value.is_empty()).then_some(RatingParts { instrument: rating.instrument, value, min, max });
+        }
+        match &self.attributes {
+            None => {}
+            Some(AttributesMapping::All(pointer)) => {
+                if let Some(Node::Object(entries)) = pointer.find(root) {
+                    let scalars = entries.iter().filter(|(_, node)| node.to_text().is_some());
+                    fields.attributes = scalars.cloned().collect();
+                }
+            }
+            Some(AttributesMapping::Named(named)) => {
+                for (name, expr) in named {
+                    let value = expr.value(root, key, "attributes")?;
+                    fields.attributes.push((Cow::Borrowed(name.as_str()), value));
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The event time of a record, if it has one.
+    pub(super) fn occurred_at(&self, root: &Node<'_>) -> Option<Timestamp> {
+        let (_, expr) = self.fields.iter().find(|(field, _)| *field == Field::OccurredAt)?;
+        let From::First(pointers) = &expr.from else { return None };
+        let node = pointers.iter().filter_map(|pointer| pointer.find(root)).find(|node| !node.is_empty())?;
+        expr.time.unwrap_or(TimeFormat::EpochMs).read(node)
+    }
 }

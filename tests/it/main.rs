@@ -4,4 +4,12 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tidy;

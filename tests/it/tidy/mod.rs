@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("shutdown", ""),
     ("status", "model rules engine journal pipeline config"),
     ("telemetry", "model codec rules engine journal pipeline config status"),
-    ("kafka", "model codec rules engine journal pipeline sim config shutdown status telemetry"),
+    ("kafka", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry"),
     ("admin", "model codec rules engine journal pipeline config shutdown status telemetry"),
     ("app", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin"),
     ("cli", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin app"),
@@ -61,6 +61,9 @@ const IMPURE: &[&str] = &[
     "Zoned::now",
 ];
 
+/// The modules which decide: the same journal must give the same bytes on every machine, so no floats.
+const INTEGER: &[&str] = &["rules", "engine", "journal"];
+
 /// The only places that may name rdkafka.
 const RDKAFKA: &[&str] = &["src/kafka/", "src/cli/demo.rs"];
 
@@ -70,7 +73,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Every problem of one source file; `name` is its path from the repository's root, with `/`.
 fn problems(name: &str, text: &str) -> Vec<String> {
     let all = tokens(text);
-    let (code, test_lines) = without_tests(&all);
+    // A file of tests is its parent's `#[cfg(test)] mod`.
+    let is_test = name.ends_with("/tests.rs") || name.ends_with("_tests.rs");
+    let (code, test_lines) = if is_test { (Vec::new(), text.lines().count()) } else { without_tests(&all) };
     let mut found = Vec::new();
     let mut report = |line: usize, what: String| found.push(format!("{name}:{line}: {what}"));
     for path in paths(&code) {
@@ -85,6 +90,10 @@ fn problems(name: &str, text: &str) -> Vec<String> {
     }
     if text.lines().count() - test_lines > FILE_LINES_MAX {
         report(FILE_LINES_MAX, format!("more than {FILE_LINES_MAX} lines without tests"));
+    }
+    let integer = module_of(name).is_some_and(|module| INTEGER.contains(&module));
+    for token in code.iter().filter(|t| integer && ["f32", "f64", "from_f64", "to_f64"].contains(&t.text.as_str())) {
+        report(token.line, format!("{} in a module which decides", token.text));
     }
     for token in all.iter().filter(|t| ["unsafe", "unimplemented"].contains(&t.text.as_str())) {
         report(token.line, format!("{} is not used here", token.text));
@@ -198,6 +207,7 @@ fn self_test() {
         ("src/engine/a.rs", "use std::sync::atomic::AtomicU64;", "may not name sync::atomic"),
         ("src/pipeline/a.rs", "tracing::info!(\"x\");", "may not name tracing"),
         ("src/app.rs", "use rdkafka::ClientConfig;", "only kafka/ and cli/demo.rs may name rdkafka"),
+        ("src/rules/a.rs", "fn a(p: f64) {}", "f64 in a module which decides"),
         ("src/kafka/a.rs", "fn a() { unsafe { b() } }", "unsafe is not used here"),
         ("src/kafka/a.rs", concat!("// TO", "DO later"), concat!("src/kafka/a.rs:1: TO", "DO")),
         ("src/kafka/a.rs", &long_function, "long has 72 lines, at most 70"),
@@ -219,6 +229,7 @@ fn what_is_allowed_is_not_reported() {
         ("src/kafka/a.rs", "use rdkafka::consumer::Consumer; use crate::journal::Meta;"),
         ("src/cli/demo.rs", "use rdkafka::mocking::MockCluster;"),
         ("src/rules/a.rs", &tests_are_free),
+        ("src/rules/tests.rs", "use std::fs;"),
     ];
     for (name, text) in cases {
         assert_eq!(problems(name, text), Vec::<String>::new(), "{name}");
