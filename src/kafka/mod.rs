@@ -14,6 +14,7 @@ mod assignment;
 mod client;
 mod commit;
 mod error;
+pub mod feeder;
 mod fetch;
 mod member;
 mod owned;
