@@ -10,4 +10,6 @@ mod command;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tidy;

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("shutdown", ""),
     ("status", "model rules engine journal pipeline config"),
     ("telemetry", "model codec rules engine journal pipeline config status"),
-    ("kafka", "model codec rules engine journal pipeline sim config shutdown status telemetry"),
+    ("kafka", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry"),
     ("admin", "model codec rules engine journal pipeline config shutdown status telemetry"),
     ("app", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin"),
     ("cli", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin app"),
@@ -73,7 +73,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Every problem of one source file; `name` is its path from the repository's root, with `/`.
 fn problems(name: &str, text: &str) -> Vec<String> {
     let all = tokens(text);
-    let (code, test_lines) = without_tests(&all);
+    // A file of tests is its parent's `#[cfg(test)] mod`.
+    let is_test = name.ends_with("/tests.rs") || name.ends_with("_tests.rs");
+    let (code, test_lines) = if is_test { (Vec::new(), text.lines().count()) } else { without_tests(&all) };
     let mut found = Vec::new();
     let mut report = |line: usize, what: String| found.push(format!("{name}:{line}: {what}"));
     for path in paths(&code) {
@@ -227,6 +229,7 @@ fn what_is_allowed_is_not_reported() {
         ("src/kafka/a.rs", "use rdkafka::consumer::Consumer; use crate::journal::Meta;"),
         ("src/cli/demo.rs", "use rdkafka::mocking::MockCluster;"),
         ("src/rules/a.rs", &tests_are_free),
+        ("src/rules/tests.rs", "use std::fs;"),
     ];
     for (name, text) in cases {
         assert_eq!(problems(name, text), Vec::<String>::new(), "{name}");
