@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// The part of `touchline replay`'s arguments that is about Kafka.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct KafkaArgs {
     /// Replay the input topics of the configuration instead of files: up to their ends as of now, idle clocks off
     #[arg(long, conflicts_with_all = ["journal", "files"])]
     pub(super) topics: bool,
@@ -39,7 +39,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Runs the command: alerts of partition 0, then 1, … as JSON lines to `out`, a summary to standard error.
-pub(super) fn run(config: &Config, args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
     let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
@@ -49,9 +49,9 @@ pub(super) fn run(config: &Config, args: &Args, out: &mut dyn Write) -> anyhow::
         for partition in 0..partitions {
             let mut replay = JournalReplay::new(&plan, out, &mut totals);
             history::journal(&clients, &topics.journal, partition, &mut |offset, record| {
-                replay.record(record).map_err(|error| {
-                    Error::Refused(format!("{}-{partition}-{offset}: {error:#}", topics.journal))
-                })
+                replay
+                    .record(record)
+                    .map_err(|error| Error::Refused(format!("{}-{partition}-{offset}: {error:#}", topics.journal)))
             })?;
         }
     } else {
@@ -154,7 +154,10 @@ impl<'a> JournalReplay<'a> {
         }
         let expected = self.last.as_ref().map_or(1, |last| if last.last { last.seq + 1 } else { last.seq });
         if header.seq != expected {
-            bail!("transaction {} where {expected} was expected: the journal's beginning or a part of it is gone", header.seq);
+            bail!(
+                "transaction {} where {expected} was expected: the journal's beginning or a part of it is gone",
+                header.seq
+            );
         }
         Ok(())
     }
