@@ -165,10 +165,14 @@ fn key_text(key: Option<&[u8]>) -> Result<Option<&str>, Rejection> {
 /// record will then be rejected, or is).
 #[must_use]
 pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
-    let root = json::tree(record.value?).ok()?;
+    let payload = record.value?;
+    if matches!(input.format, Format::Touchpoint) && input.arrival.is_none() {
+        return json::occurred_at(payload);
+    }
+    let root = json::tree(payload).ok()?;
     let arrived = input.arrival.as_ref().and_then(|(pointer, format)| format.read(pointer.find(&root)?));
     arrived.or_else(|| match &input.format {
-        Format::Touchpoint => TimeFormat::EpochMs.read(Pointer::field("occurred_at").find(&root)?),
+        Format::Touchpoint => json::occurred_at(payload),
         Format::Json(mapping) | Format::Csv(mapping) => mapping.occurred_at(&root),
     })
 }
