@@ -98,11 +98,11 @@ impl Totals {
     #[expect(clippy::print_stderr, reason = "the summary is for the person at the terminal")]
     fn print(&self) {
         let records: u64 = self.fates.iter().map(|(_, count)| count).sum();
-        eprintln!("{:<14}{records}", "records");
+        eprintln!("{:<16}{records}", "records");
         for (fate, count) in &self.fates {
-            eprintln!("  {fate:<12}{count}");
+            eprintln!("  {fate:<14}{count}");
         }
-        eprintln!("{:<14}{}", "alerts", self.alerts);
+        eprintln!("{:<16}{}", "alerts", self.alerts);
     }
 }
 
