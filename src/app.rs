@@ -98,8 +98,8 @@ fn compose(
     })
 }
 
-/// All topics exist with one partition count, and those that must be compacted are.
-fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
+/// The partition count: all topics exist with one, and those that must be compacted are.
+pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
     let counts = topics::partition_counts(clients, topics)?;
     let partitions = topics::common_count(topics, &counts)
         .map_err(|problems| anyhow::anyhow!("the topics are not ready:\n  {}", problems.join("\n  ")))?;
