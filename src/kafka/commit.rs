@@ -173,14 +173,15 @@ impl Worker<'_> {
         self.transactions = None;
         let (shell, member, index) = (self.shell, &self.member, self.index);
         self.transactions =
-            Some(Transactions::init(&shell.clients, &self.instance, index, shell.doubt_after(), &mut || {
+            Some(Transactions::init(&shell.clients, &self.instance, index, shell.waits(), &mut || {
                 // A rebalance that waits meanwhile is served afterwards.
                 member.is_disturbed();
                 shell.go_on(index, "deciding a transaction in doubt")
             })?);
         shell.signals.producer_recreated();
         let partitions: BTreeSet<i32> = staged.iter().map(|(partition, _)| *partition).collect();
-        let truth = self.member.committed(&partitions)?;
+        let truth = shell
+            .patiently(index, &self.member, "deciding a transaction in doubt", || self.member.committed(&partitions))?;
         let mut unknown = BTreeSet::new();
         for (partition, staged) in staged {
             let metadata = truth.get(partition).and_then(|committed| committed.metadata.as_deref());

@@ -125,14 +125,14 @@ impl Transactions {
         clients: &Clients,
         instance: &str,
         worker: usize,
-        doubt_after: Duration,
+        (doubt_after, patience): (Duration, Duration),
         proceed: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let config = clients.producer(instance, worker);
         let producer: BaseProducer<Context> =
             config.create_with_context(Context::default()).map_err(Error::client("creating the producer"))?;
         let timeout = clients.transaction_timeout();
-        let deadline = Instant::now() + 6 * timeout;
+        let deadline = Instant::now() + patience;
         loop {
             proceed()?;
             match producer.init_transactions(ATTEMPT) {

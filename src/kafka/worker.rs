@@ -63,8 +63,7 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// Connects and joins the group.
     pub(super) fn start(shell: &'a Shell, fetch: &'a Fetch, index: usize, instance: &str) -> Result<Self, Error> {
-        let doubt_after = shell.doubt_after();
-        let transactions = Transactions::init(&shell.clients, instance, index, doubt_after, &mut || {
+        let transactions = Transactions::init(&shell.clients, instance, index, shell.waits(), &mut || {
             shell.go_on(index, "initialising transactions")
         })?;
         Ok(Self {
