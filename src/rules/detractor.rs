@@ -8,12 +8,8 @@ use crate::model::{Instrument, Micro, Rating, Severity};
 use serde::{Deserialize, Serialize};
 
 /// The row in the table of rules.
-pub const ROW: Row = Row {
-    kind: Kind::Detractor,
-    name: "detractor",
-    version: 1,
-    summary: "a bad survey or review answer",
-};
+pub const ROW: Row =
+    Row { kind: Kind::Detractor, name: "detractor", version: 1, summary: "a bad survey or review answer" };
 
 /// `[rules.detractor]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,8 +46,7 @@ pub struct Facts {
 #[must_use]
 pub fn read(settings: &ExpectationGap, facts: &Facts) -> Reading {
     let disconfirmation = facts.perception - facts.expectation;
-    let confident =
-        facts.expectation >= settings.expectation_min && facts.expectation_weight >= settings.weight_min;
+    let confident = facts.expectation >= settings.expectation_min && facts.expectation_weight >= settings.weight_min;
     let verdict = if confident && disconfirmation <= settings.open {
         open(&settings.lifecycle)
     } else if disconfirmation >= settings.close {

@@ -137,12 +137,7 @@ pub fn cooling(now: Timestamp, severity: Severity, settings: &Lifecycle) -> Opti
     (settings.cooldown.0 > 0).then(|| State::Cooling { until: now.plus(settings.cooldown.0), severity })
 }
 
-fn resolve(
-    now: Timestamp,
-    reason: &'static str,
-    severity: Severity,
-    settings: &Lifecycle,
-) -> (Option<State>, Change) {
+fn resolve(now: Timestamp, reason: &'static str, severity: Severity, settings: &Lifecycle) -> (Option<State>, Change) {
     (cooling(now, severity, settings), Change::Resolved(reason))
 }
 

@@ -51,11 +51,5 @@ pub fn read(settings: &SilentAfterBad, facts: &Facts) -> Reading {
     } else {
         Verdict::Hold
     };
-    Reading {
-        verdict,
-        figure: "remembered",
-        before: None,
-        after: facts.remembered,
-        threshold: settings.remembered,
-    }
+    Reading { verdict, figure: "remembered", before: None, after: facts.remembered, threshold: settings.remembered }
 }
