@@ -1,1 +1,137 @@
-//! Composition root.
+//! The composition root of the service: checks the topics, starts the workers and the admin server, waits for the end.
+//!
+//! ```text
+//!  Config ─▶ topics checked ─▶ Plan ─▶ worker threads ─┬─▶ all stopped on request ─▶ Ok
+//!                                └──▶ admin thread     └─▶ one failed or panicked: the others stop cleanly ─▶ Err
+//! ```
+
+use crate::config::Config;
+use crate::kafka::{self, Clients, Shell, Topics, topics};
+use crate::sentiment::Scorer;
+use crate::shutdown::Shutdown;
+use crate::status::{NoSignals, Status};
+use anyhow::{Context, bail};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How often a request to stop is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What kind of brokers the service runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brokers {
+    /// Apache Kafka, or what behaves like it: settings of the topics are verified.
+    Real,
+    /// The client library's mock cluster: it has no topic settings to ask for.
+    Mock,
+}
+
+/// Runs the service until `shutdown` is requested. Blocks.
+///
+/// # Errors
+/// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
+pub fn run(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let shell = Arc::new(compose(config, brokers, shutdown)?);
+    let (done, ended) = channel();
+    for worker in 0..usize::from(config.kafka.workers) {
+        spawn(worker, &shell, done.clone())?;
+    }
+    drop(done);
+    wait(&ended, usize::from(config.kafka.workers), &shell)
+}
+
+/// The names of all topics of a configuration.
+#[must_use]
+pub fn topics_of(config: &Config) -> Topics {
+    Topics {
+        inputs: config.input_topics().into_iter().map(|(topic, _)| topic).collect(),
+        alerts: config.topics.alerts.clone(),
+        experience: config.topics.experience.clone(),
+        dlq: config.topics.dlq.clone(),
+        images: config.topics.images.clone(),
+        journal: config.topics.journal.clone(),
+    }
+}
+
+fn compose(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<Shell> {
+    let clients = Clients::new(config.kafka.clone());
+    let topics = topics_of(config);
+    let partitions = check_topics(&clients, &topics, brokers)?;
+    let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
+    status.set_partitions(partitions);
+    Ok(Shell {
+        kafka: config.kafka.clone(),
+        clients,
+        topics,
+        plan: config.plan(config.input_topics(), partitions),
+        scorer: Arc::new(Scorer::new()),
+        status,
+        signals: Arc::new(NoSignals),
+        shutdown: shutdown.clone(),
+    })
+}
+
+/// All topics exist with one partition count, and those that must be compacted are.
+fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
+    let counts = topics::partition_counts(clients, topics)?;
+    let partitions = topics::common_count(topics, &counts)
+        .map_err(|problems| anyhow::anyhow!("the topics are not ready:\n  {}", problems.join("\n  ")))?;
+    if brokers == Brokers::Mock {
+        return Ok(partitions);
+    }
+    let differences = topics::differences(clients, topics, &counts)?;
+    let (fatal, others): (Vec<_>, Vec<_>) = differences.into_iter().partition(|line| line.contains("cleanup.policy"));
+    for difference in others {
+        tracing::warn!(difference, "a topic is not set up as it should be; see `touchline topics`");
+    }
+    if !fatal.is_empty() {
+        bail!("the topics are not ready:\n  {}", fatal.join("\n  "));
+    }
+    Ok(partitions)
+}
+
+fn spawn(worker: usize, shell: &Arc<Shell>, done: Sender<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let shell = Arc::clone(shell);
+    let instance = shell.clients.instance();
+    let work = move || {
+        let result = catch_unwind(AssertUnwindSafe(|| shell.work(worker, &instance)));
+        let result = match result {
+            Ok(Ok(())) => Ok(()),
+            // A stop that came while something else was waited for is a clean one: nothing was uncommitted then.
+            Ok(Err(kafka::Error::Interrupted(_))) if shell.shutdown.is_requested() => Ok(()),
+            Ok(Err(error)) => Err(anyhow::Error::new(error).context(format!("worker {worker}"))),
+            Err(_) => Err(anyhow::anyhow!("worker {worker} panicked; please report the message above")),
+        };
+        // Nobody listens any more only when the process is ending anyway.
+        drop(done.send(result));
+    };
+    std::thread::Builder::new().name(format!("worker-{worker}")).spawn(work).context("starting a worker thread")?;
+    Ok(())
+}
+
+/// Waits for every worker. The first failure stops the others; a stop that takes too long is a failure.
+fn wait(ended: &Receiver<anyhow::Result<()>>, mut running: usize, shell: &Shell) -> anyhow::Result<()> {
+    let drain = Duration::from_millis(u64::try_from(shell.kafka.drain_timeout.0).unwrap_or(0));
+    let mut failure = None;
+    let mut deadline = None;
+    while running > 0 {
+        match ended.recv_timeout(LOOK_EVERY) {
+            Ok(result) => {
+                running -= 1;
+                if let Err(error) = result {
+                    tracing::error!(error = format!("{error:#}"), "a worker ended; the service stops");
+                    shell.shutdown.request();
+                    failure.get_or_insert(error);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if shell.shutdown.is_requested() && Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + drain) {
+            bail!("{running} workers did not stop within kafka.drain_timeout; what was not committed is read again");
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}

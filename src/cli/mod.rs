@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod load;
 mod replay;
 mod run;
 mod simulate;

@@ -1,12 +1,30 @@
 //! `touchline run`.
 
+use super::{exit, load};
+use crate::app::{self, Brokers};
+use crate::shutdown::Shutdown;
+use anyhow::Context;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `touchline run`.
+///
+/// Exit codes: 0 stopped on request, 1 it could not go on (the reason is printed), 2 the configuration is wrong.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// The configuration; without it the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 /// Runs the command.
-pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match load::config(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let shutdown = Shutdown::default();
+    shutdown.on_signals().context("listening for signals")?;
+    app::run(&config, Brokers::Real, &shutdown)?;
+    Ok(ExitCode::from(exit::OK))
 }

@@ -1,6 +1,15 @@
 //! Bytes ↔ model. Sans-IO: answers a [`Touchpoint`] or a [`Rejection`], never panics, never reads a clock.
 
-use crate::model::{Position, Timestamp, Touchpoint};
+pub mod encode;
+mod fields;
+mod json;
+pub mod mapping;
+pub mod node;
+
+use crate::model::{Channel, Position, Timestamp, Touchpoint};
+use mapping::{Mapping, TimeFormat};
+use node::Pointer;
+use serde::Serializer;
 
 /// A record as it was read: from a topic, or a line of a file.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +52,36 @@ pub enum Code {
     JunkId,
     /// Too many or too large attributes.
     Attributes,
-    /// The record is larger than `limits.record_bytes_max`.
+    /// The record is larger than `pipeline.record_bytes_max`.
     TooLarge,
     /// A value has no entry in the mapping's table and the mapping gives no default.
     Unmapped,
     /// The key hashes to another partition than the record is on.
     ForeignPartition,
+}
+
+impl Code {
+    /// The name in metrics, headers and summaries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NoKey => "no_key",
+            Self::Malformed => "malformed",
+            Self::Depth => "depth",
+            Self::Number => "number",
+            Self::Type => "type",
+            Self::Missing => "missing",
+            Self::Range => "range",
+            Self::TsRange => "ts_range",
+            Self::Id => "id",
+            Self::JunkId => "junk_id",
+            Self::Attributes => "attributes",
+            Self::TooLarge => "too_large",
+            Self::Unmapped => "unmapped",
+            Self::ForeignPartition => "foreign_partition",
+        }
+    }
 }
 
 /// A rejected record: the code, and which field or byte, without any of the payload's text.
@@ -60,17 +93,98 @@ pub struct Rejection {
     pub detail: String,
 }
 
-/// One `[[input]]`, validated: how its records are read. (Owned by the codec; built by `config`.)
-#[derive(Debug, Clone, Default)]
+/// How an input's records are written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// The form of `schemas/touchpoint.json`.
+    Touchpoint,
+    /// The user's own JSON objects.
+    Json(Mapping),
+    /// Rows of a file with a header line; the reader hands each row over as an object of texts ([`csv_row`]).
+    Csv(Mapping),
+}
+
+/// One `[[input]]`, validated: how its records are read. Built by `config`.
+#[derive(Debug, Clone)]
 pub struct Input {
     /// Its name in messages and metrics.
     pub name: String,
+    /// Topics it is read from.
+    pub topics: Vec<String>,
+    /// How its records are written.
+    pub format: Format,
+    /// Where and how a file's records say when they arrived; none = event time.
+    pub arrival: Option<(Pointer, TimeFormat)>,
+    /// Source of touchpoints that name none.
+    pub source: Option<String>,
+    /// Channel of touchpoints that name none.
+    pub channel: Option<Channel>,
+    /// Customer ids that mean "no customer", lower case.
+    pub junk_ids: Vec<String>,
+}
+
+impl Default for Input {
+    /// Touchpoints as we document them, with nothing assumed.
+    fn default() -> Self {
+        Self {
+            name: "touchpoints".into(),
+            topics: Vec::new(),
+            format: Format::Touchpoint,
+            arrival: None,
+            source: None,
+            channel: None,
+            junk_ids: Vec::new(),
+        }
+    }
+}
+
+fn reject(code: Code, detail: &str) -> Rejection {
+    Rejection { code, detail: detail.to_owned() }
 }
 
 /// Decodes one record.
 ///
 /// # Errors
 /// A [`Rejection`] with a stable code.
-pub fn decode<'a>(_input: &'a Input, _record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
-    Err(Rejection { code: Code::Empty, detail: String::new() })
+pub fn decode<'a>(input: &'a Input, record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
+    let value = record.value.filter(|value| !value.is_empty()).ok_or_else(|| reject(Code::Empty, "value"))?;
+    let fields = match &input.format {
+        Format::Touchpoint => json::touchpoint(value)?,
+        Format::Json(mapping) | Format::Csv(mapping) => mapping.apply(&json::tree(value)?, key_text(record.key)?)?,
+    };
+    fields.touchpoint(input)
 }
+
+/// The record's key as text; none when there is none. A key that is no text is refused only by mappings that read it.
+fn key_text(key: Option<&[u8]>) -> Result<Option<&str>, Rejection> {
+    let key = key.filter(|key| !key.is_empty());
+    key.map(std::str::from_utf8).transpose().map_err(|_| reject(Code::Id, "key"))
+}
+
+/// When a record of a file arrived: by the input's `arrival`, else by its event time; none when it says neither (the
+/// record will then be rejected, or is).
+#[must_use]
+pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
+    let root = json::tree(record.value?).ok()?;
+    let arrived = input.arrival.as_ref().and_then(|(pointer, format)| format.read(pointer.find(&root)?));
+    arrived.or_else(|| match &input.format {
+        Format::Touchpoint => TimeFormat::EpochMs.read(Pointer::field("occurred_at").find(&root)?),
+        Format::Json(mapping) | Format::Csv(mapping) => mapping.occurred_at(&root),
+    })
+}
+
+/// Writes a row of a CSV file as the JSON object that [`decode`] reads: a text per column, named by the header.
+///
+/// # Errors
+/// Never for text; the signature is the serializer's.
+pub fn csv_row<'r>(
+    header: impl IntoIterator<Item = &'r str>,
+    row: impl IntoIterator<Item = &'r str>,
+    out: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    out.clear();
+    serde_json::Serializer::new(out).collect_map(header.into_iter().zip(row))
+}
+
+#[cfg(test)]
+mod tests;

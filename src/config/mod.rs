@@ -1,1 +1,336 @@
-//! config
+//! Configuration: text in, a validated [`Config`] out, or every problem at once.
+//!
+//! `config/touchline.toml` is compiled in and holds every key; a user's file is laid over it. The legal keys are those
+//! of the defaults, plus a few tables of the user's own. Each key is read for itself, so a wrong one hides no other.
+//! Files and the environment are reached only through the `resolve` function the caller hands in.
+
+mod canonical;
+mod check;
+mod inputs;
+mod kafka;
+mod merge;
+mod raw;
+mod secret;
+
+use crate::model::hash64;
+use crate::pipeline::{Bounds, Plan, Scoring};
+use crate::{codec, engine};
+use canonical::Canonical;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::{Table, Value};
+
+pub use canonical::settings_of;
+pub use kafka::{Kafka, StartFrom, Topics};
+pub use secret::Secret;
+
+/// The defaults, every key with a comment.
+pub const DEFAULTS: &str = include_str!("../../config/touchline.toml");
+/// The catalogue of kinds that is compiled in.
+pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
+
+/// Configurations one may build on another.
+const EXTENDS_MAX: usize = 8;
+
+/// Something wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Key path, such as `rules.detractor.nps` or `input[0].mapping.kind`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+impl Problem {
+    fn new(path: &str, message: &str, hint: &str) -> Self {
+        Self { path: path.to_owned(), message: message.to_owned(), hint: hint.to_owned() }
+    }
+}
+
+/// `path: what (hint)`.
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, " ({})", self.hint) }
+    }
+}
+
+/// Reads what a configuration refers to: `"env:NAME"` is a variable of the environment, `"file:PATH"` the content of a
+/// file without the line end, anything else the content of the file at that path; relative to the configuration.
+pub type Resolve<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// `[admin]`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where it listens; none = off.
+    pub listen: Option<SocketAddr>,
+    /// The bearer token; always there when `listen` is not a loopback address.
+    pub token: Option<Secret>,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Level or directives of the log filter.
+    pub log: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+/// A whole configuration, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[kafka]`.
+    pub kafka: Kafka,
+    /// `[topics]`.
+    pub topics: Topics,
+    /// `[[input]]`, at least one.
+    pub inputs: Vec<codec::Input>,
+    /// What the engine runs on.
+    pub settings: Arc<engine::Settings>,
+    /// `[scoring]` and `[customer]`.
+    pub scoring: Scoring,
+    /// `[pipeline]`.
+    pub bounds: Bounds,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
+    /// The canonical configuration as JSON: what decides outputs. [`settings_of`] reads it back.
+    pub canonical: String,
+    /// XXH3-64 of `canonical`.
+    pub config_hash: u64,
+}
+
+impl Config {
+    /// Reads a configuration; `None` = the defaults alone.
+    ///
+    /// # Errors
+    /// Every problem found, sorted by key path.
+    pub fn load(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let config = load(text, resolve, &mut problems);
+        problems.sort();
+        problems.dedup();
+        config.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    /// The plan of a run over these sources (name of the topic or file, index of its input). `partitions` is the
+    /// number of partitions of every topic, 0 for files.
+    #[must_use]
+    pub fn plan(&self, sources: Vec<(String, usize)>, partitions: i32) -> Arc<Plan> {
+        Arc::new(Plan {
+            inputs: self.inputs.clone(),
+            sources,
+            settings: Arc::clone(&self.settings),
+            scoring: self.scoring.clone(),
+            config_hash: self.config_hash,
+            bounds: self.bounds,
+            partitions,
+        })
+    }
+
+    /// Every topic it reads with the index of its input, in the order of the configuration.
+    #[must_use]
+    pub fn input_topics(&self) -> Vec<(String, usize)> {
+        let topics = |(at, input): (usize, &codec::Input)| {
+            input.topics.iter().map(|topic| (topic.clone(), at)).collect::<Vec<_>>()
+        };
+        self.inputs.iter().enumerate().flat_map(topics).collect()
+    }
+
+    /// The index of the input of a name.
+    #[must_use]
+    pub fn input_named(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|input| input.name == name)
+    }
+}
+
+fn load(text: Option<&str>, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+    let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
+    let mut user = match text {
+        Some(text) => gather(text, Path::new(""), resolve, EXTENDS_MAX, problems),
+        None => Table::new(),
+    };
+    merge::drop_unknown(&mut user, &defaults, "", problems);
+    let catalogue = catalogue_table(&user, resolve, problems)?;
+    defaults.insert("catalogue".into(), Value::Table(catalogue));
+
+    let inputs = inputs::read(&defaults, &user, problems);
+    let context = check::context(&user, problems);
+    let mut reader = Reader { defaults: &defaults, user: &user, problems };
+    let kafka = reader.section("kafka");
+    let topics = reader.section("topics");
+    let admin = reader.section("admin");
+    let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
+    let canonical = Canonical {
+        catalogue: reader.section("catalogue")?,
+        context,
+        customer: reader.section("customer")?,
+        engine: reader.section("engine")?,
+        inputs: inputs::canonical(&defaults, &user),
+        limits: reader.section("limits")?,
+        model: reader.section("model")?,
+        pipeline: reader.section("pipeline")?,
+        rules: reader.section("rules")?,
+        scoring: reader.section("scoring")?,
+    };
+    check::all(&canonical, problems);
+    let kafka = kafka::kafka(kafka?, resolve, problems);
+    let topics = kafka::topics(topics?, &kafka.group_id, problems);
+    check::distinct_topics(&topics, &inputs, problems);
+    let admin = check::admin(&admin?, resolve, problems);
+    let telemetry = telemetry?;
+    assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
+        kafka,
+        topics,
+        inputs,
+        settings,
+        scoring,
+        bounds,
+        admin,
+        telemetry: Telemetry { log: telemetry.log, json: telemetry.json },
+        config_hash: hash64(canonical.as_bytes()),
+        canonical,
+    })
+}
+
+struct Reader<'a> {
+    defaults: &'a Table,
+    user: &'a Table,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn section<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        merge::section(name, self.defaults, self.user, self.problems)
+    }
+}
+
+fn assemble(
+    canonical: Canonical,
+    mut inputs: Vec<codec::Input>,
+    problems: &mut Vec<Problem>,
+    build: impl FnOnce(Arc<engine::Settings>, Scoring, Bounds, Vec<codec::Input>, String) -> Config,
+) -> Option<Config> {
+    let settings = match canonical.settings() {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            problems.extend(wrong.iter().map(|(path, what)| Problem::new(&format!("catalogue.{path}"), what, "")));
+            return None;
+        }
+    };
+    let text = match canonical.text() {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(Problem::new("", &format!("the configuration cannot be written as JSON: {error}"), ""));
+            return None;
+        }
+    };
+    let junk_ids: Vec<String> = canonical.customer.junk_ids.iter().map(|id| id.to_lowercase()).collect();
+    inputs.iter_mut().for_each(|input| input.junk_ids.clone_from(&junk_ids));
+    let scoring = scoring(&canonical);
+    Some(build(Arc::new(settings), scoring, bounds(&canonical.pipeline), inputs, text))
+}
+
+fn scoring(canonical: &Canonical) -> Scoring {
+    let customer = &canonical.customer;
+    let attribute = |name: &String, values: &Vec<String>| (!name.is_empty()).then(|| (name.clone(), values.clone()));
+    Scoring {
+        segment: attribute(&customer.segment_attribute, &customer.segments),
+        tier: attribute(&customer.tier_attribute, &customer.tiers),
+        brand_words: canonical.scoring.brand_words.iter().map(|word| word.to_lowercase()).collect(),
+    }
+}
+
+const fn bounds(raw: &raw::Pipeline) -> Bounds {
+    Bounds {
+        record_bytes_max: raw.record_bytes_max,
+        future_skew: raw.future_skew,
+        dlq_consecutive_max: raw.dlq_consecutive_max,
+        dlq_ratio_max: raw.dlq_ratio_max,
+        images_per_commit: raw.images_per_commit,
+        tail_max: raw.tail_max,
+        checkpoint_interval: raw.checkpoint_interval,
+    }
+}
+
+fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
+    match text.parse::<Table>() {
+        Ok(table) => Some(table),
+        Err(error) => {
+            let line =
+                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1);
+            problems.push(Problem::new(
+                path,
+                &format!("not TOML, line {line}: {}", error.message()),
+                "fix the syntax first",
+            ));
+            None
+        }
+    }
+}
+
+/// The user's table with everything it extends below it. `folder` is where the text stands, relative to the first one.
+fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems: &mut Vec<Problem>) -> Table {
+    let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
+    relocate(&mut table, "catalogue_file", folder);
+    let Some(Value::String(base)) = table.remove("extends") else { return table };
+    if base.is_empty() {
+        return table;
+    }
+    let file = folder.join(&base);
+    if left == 0 {
+        problems.push(Problem::new("extends", "too many configurations extend one another", "is there a circle?"));
+        return table;
+    }
+    match resolve(&file.to_string_lossy()) {
+        Ok(text) => {
+            let mut below = gather(&text, file.parent().unwrap_or(folder), resolve, left - 1, problems);
+            merge::overlay(&mut below, table);
+            below
+        }
+        Err(error) => {
+            problems.push(Problem::new(
+                "extends",
+                &format!("cannot read {base}: {error}"),
+                "relative to this configuration",
+            ));
+            table
+        }
+    }
+}
+
+fn relocate(table: &mut Table, key: &str, folder: &Path) {
+    if let Some(Value::String(path)) = table.get_mut(key)
+        && !path.is_empty()
+    {
+        let moved: PathBuf = folder.join(&*path);
+        *path = moved.to_string_lossy().into_owned();
+    }
+}
+
+/// The catalogue the user's `[catalogue]` is laid over.
+fn catalogue_table(user: &Table, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
+    let compiled = parse(CATALOGUE, "config/catalogue.toml", problems);
+    match user.get("catalogue_file") {
+        Some(Value::String(path)) if !path.is_empty() => match resolve(path) {
+            Ok(text) => parse(&text, "catalogue_file", problems).or(compiled),
+            Err(error) => {
+                problems.push(Problem::new("catalogue_file", &format!("cannot read {path}: {error}"), ""));
+                compiled
+            }
+        },
+        Some(Value::String(_)) | None => compiled,
+        Some(_) => {
+            problems.push(Problem::new("catalogue_file", "expected text", "the path of a catalogue"));
+            compiled
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

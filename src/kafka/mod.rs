@@ -1,1 +1,87 @@
-//! kafka
+//! The Kafka shell: the only code that knows Kafka. It moves bytes between topics and [`crate::pipeline`]; what the
+//! bytes mean is decided there.
+//!
+//! ```text
+//!  input topics ─▶ fetch ─┐                                  ┌─▶ alerts, experience, dlq
+//!                         ├─▶ worker ─▶ Partition ─▶ commit ─┼─▶ journal, images
+//!  group ───────▶ member ─┘      ▲                           └─▶ offsets, in the same transaction
+//!  images, journal ─▶ restore ───┘
+//! ```
+//! `assignment`: who owns what. `takeover`: becoming and ceasing to be the owner. `transaction`: the producer's rules.
+//! `topics`: what the topics must be like.
+
+mod assignment;
+mod client;
+mod commit;
+mod error;
+mod fetch;
+mod member;
+mod owned;
+mod restore;
+mod takeover;
+pub mod topics;
+mod transaction;
+mod worker;
+
+use crate::config;
+use crate::journal::Restorer;
+use crate::pipeline::{Partition, Plan};
+use crate::sentiment::Scorer;
+use crate::shutdown::Shutdown;
+use crate::status::{self, Signals, Status};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use client::Clients;
+pub use error::Error;
+pub use topics::Topics;
+
+/// What all workers of a run share.
+#[derive(Debug)]
+pub struct Shell {
+    /// `[kafka]`.
+    pub kafka: config::Kafka,
+    /// Builds clients.
+    pub clients: Clients,
+    /// Names of the topics; the inputs are the plan's sources.
+    pub topics: Topics,
+    /// What is computed.
+    pub plan: Arc<Plan>,
+    /// Scores text.
+    pub scorer: Arc<Scorer>,
+    /// The board that admin reads.
+    pub status: Arc<Status>,
+    /// Where metrics go.
+    pub signals: Arc<dyn Signals>,
+    /// Asked every turn.
+    pub shutdown: Shutdown,
+}
+
+impl Shell {
+    /// Runs worker `index` of the process `instance` until a stop is asked for. Blocks; a thread of its own.
+    ///
+    /// # Errors
+    /// When it cannot go on; everything committed stays committed, the rest is read again by the next owner.
+    pub fn work(&self, index: usize, instance: &str) -> Result<(), Error> {
+        let fetch = fetch::Fetch::new(&self.clients, &self.topics.inputs)?;
+        worker::Worker::start(self, &fetch, index, instance)?.run()
+    }
+
+    /// The restore of one partition.
+    fn restorer(&self, partition: i32) -> Restorer {
+        // Seeded at random by the standard library: an epoch only has to differ from every other one.
+        let epoch = std::hash::RandomState::new().build_hasher().finish();
+        Partition::restorer(&self.plan, partition, epoch)
+    }
+
+    /// Between the steps of something long.
+    fn go_on(&self, worker: usize, what: &'static str) -> Result<(), Error> {
+        self.status.beat(worker, status::now());
+        if self.shutdown.is_requested() { Err(Error::Interrupted(what)) } else { Ok(()) }
+    }
+
+    fn doubt_after(&self) -> Duration {
+        client::span(self.kafka.doubt_after)
+    }
+}

@@ -4,10 +4,23 @@
 //! Life of a transaction: `record`* / `idle` → `stage` → (the shell writes `Staged` and commits) → `commit`, or
 //! `rollback` when it aborted.
 
+pub mod merge;
+mod murmur;
+mod observed;
+mod partition;
+mod score;
+mod staged;
+
 use crate::codec;
 use crate::engine;
 use crate::model::time::Span;
 use std::sync::Arc;
+
+pub use crate::journal::ImagesDue;
+pub use murmur::partition_of;
+pub use observed::{Observed, ObservedAlert};
+pub use partition::{Fate, Partition};
+pub use staged::{DeadLetter, Keyed, Pending, Staged};
 
 /// What every partition of a run shares. Built by `config`.
 #[derive(Debug)]

@@ -180,3 +180,60 @@ impl Catalogue {
         self.kinds.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../../config/catalogue.toml");
+
+    #[test]
+    fn shipped_catalogue_is_valid_and_says_what_each_kind_is() {
+        let file: CatalogueFile = toml::from_str(SHIPPED).unwrap();
+        let catalogue = Catalogue::new(&file).unwrap();
+        assert!(catalogue.len() >= 60, "{} kinds", catalogue.len());
+        for (name, kind) in &file.kinds {
+            assert!(kind.description.as_ref().is_some_and(|text| !text.is_empty()), "{name} has no description");
+        }
+        let failures: std::collections::BTreeSet<Failure> =
+            file.kinds.values().filter_map(|kind| kind.failure).collect();
+        assert_eq!(failures.len(), 5, "every way to fail has a kind");
+    }
+
+    #[test]
+    fn shipped_valences_are_the_published_ones() {
+        let file: CatalogueFile = toml::from_str(SHIPPED).unwrap();
+        for (name, valence, weight) in [
+            ("rage_clicked", -600_000, 500_000),
+            ("error_clicked", -700_000, 500_000),
+            ("script_error", -500_000, 500_000),
+            ("application_crashed", -900_000, 1_000_000),
+            ("dead_clicked", -300_000, 300_000),
+            ("coupon_denied", -400_000, 1_000_000),
+            ("payment_failed", -700_000, 1_000_000),
+            ("order_completed", 400_000, 1_000_000),
+            ("contact_transferred", -400_000, 1_500_000),
+            ("contact_escalated", -600_000, 1_500_000),
+            ("contact_abandoned", -800_000, 1_500_000),
+            ("order_delivered", 300_000, 2_000_000),
+            ("order_refunded", -400_000, 2_000_000),
+            ("order_cancelled_by_merchant", -900_000, 2_000_000),
+            ("order_cancelled", -200_000, 2_000_000),
+            ("unsubscribed", -400_000, 500_000),
+            ("email_marked_as_spam", -800_000, 500_000),
+            ("email_opened", 50_000, 500_000),
+        ] {
+            let kind = &file.kinds[name];
+            assert_eq!((kind.valence, kind.weight), (Some(Micro(valence)), Some(Micro(weight))), "{name}");
+        }
+    }
+
+    #[test]
+    fn problems_are_told_all_at_once() {
+        let text =
+            "[kinds.a]\nvalence = -2\nstarts = \"trip\"\n[kinds.b]\nweight = -1\n[journeys.cart]\ndeadline = \"1h\"";
+        let problems = Catalogue::new(&toml::from_str(text).unwrap()).unwrap_err();
+        let paths: Vec<&str> = problems.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["kinds.a.valence", "kinds.a.starts", "kinds.b.weight"]);
+    }
+}

@@ -1,0 +1,46 @@
+//! Reading a configuration from a file: the one place that gives `config` its files and environment.
+
+use super::exit;
+use crate::config::{Config, Problem};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Reads a configuration; `None` = the defaults. Paths in it are relative to its folder.
+///
+/// # Errors
+/// Every problem; the file itself not being readable is one.
+pub(super) fn load(path: Option<&Path>) -> Result<Config, Vec<Problem>> {
+    let Some(path) = path else {
+        return Config::load(None, &|reference| read(Path::new(""), reference));
+    };
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot be read: {error}");
+        vec![Problem { path: path.display().to_string(), message, hint: "give the path of a TOML file".into() }]
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Config::load(Some(&text), &|reference| read(folder, reference))
+}
+
+/// As [`load`], with the problems printed to standard error.
+///
+/// # Errors
+/// The exit code of a wrong configuration.
+#[expect(clippy::print_stderr, reason = "problems are for the person at the terminal")]
+pub(super) fn config(path: Option<&Path>) -> Result<Config, ExitCode> {
+    load(path).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        ExitCode::from(exit::USAGE)
+    })
+}
+
+fn read(folder: &Path, reference: &str) -> Result<String, String> {
+    if let Some(name) = reference.strip_prefix("env:") {
+        return std::env::var(name).map_err(|error| error.to_string());
+    }
+    let text = |path: &str| fs::read_to_string(folder.join(path)).map_err(|error| error.to_string());
+    match reference.strip_prefix("file:") {
+        Some(path) => text(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        None => text(reference),
+    }
+}

@@ -1,0 +1,202 @@
+use super::*;
+use crate::codec::{Code, Input, decode};
+use crate::model::{Channel, ItemType, Phase, Severity, Timestamp};
+use serde_json::Value;
+
+struct Words;
+
+impl Vocabulary for Words {
+    fn name(&self, name: Name) -> &str {
+        if name == Name::of("delivered") { "delivered" } else { "use" }
+    }
+    fn source(&self, source: u16) -> &str {
+        if source == 0 { "cx.touchpoints.web" } else { "history.jsonl" }
+    }
+    fn reads_files(&self) -> bool {
+        false
+    }
+    fn context(&self, _: u8) -> &str {
+        "store"
+    }
+    fn config_hash(&self) -> u64 {
+        0xabc
+    }
+}
+
+fn line() -> Evidence {
+    Evidence {
+        event: EventHash(1),
+        kind: Name::of("delivered"),
+        channel: Channel::Fulfilment,
+        occurred_at: Timestamp(1_700_000_000_000),
+        contribution: Micro(-1),
+    }
+}
+
+fn change() -> AlertChange {
+    AlertChange {
+        alert_id: 255,
+        phase: Phase::Opened,
+        revision: 0,
+        customer_id: "c\"1".into(),
+        kind: "service_failure",
+        severity: Severity::High,
+        event_time: Timestamp(1_700_000_000_000),
+        detected_at: Timestamp(1_700_000_000_001),
+        figure: "days_late",
+        before: Some(Micro::ZERO),
+        after: Micro(-9_007_199_254_740_993),
+        threshold: Micro(-200_000),
+        evidence: vec![line()],
+        remainder: Micro(1),
+        stage: Some(Name::of("use")),
+        channel: Some(Channel::Fulfilment),
+        item: Some(Item { item_type: ItemType::Order, id: "o1".into() }),
+        reason: Some("recovered"),
+        rule_version: 1,
+        suggested_action: Some("call".into()),
+        position: Some(Position { source: 0, partition: 3, offset: 42 }),
+    }
+}
+
+fn figures() -> Figures {
+    Figures { index: 50, perception: Micro(-250_000), stage: Some(Name::of("use")), ..Figures::default() }
+}
+
+fn experience_change() -> ExperienceChange {
+    ExperienceChange {
+        customer_id: "c1".into(),
+        time: Timestamp(1_700_000_000_000),
+        before: Some(Figures::default()),
+        after: figures(),
+        open_alerts: vec![("detractor", 7)],
+        cause: Cause::Touchpoint(EventHash(9)),
+        evidence: vec![line()],
+        context: vec![(0, "Bristol".into())],
+    }
+}
+
+fn encoded(change: &AlertChange) -> String {
+    let mut out = Vec::new();
+    alert(change, &Words, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn encoded_experience(change: &ExperienceChange) -> String {
+    let mut out = Vec::new();
+    experience(change, &Words, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// Says what a schema holds against a document; none = valid.
+fn objection(schema: &str, document: &str) -> Option<String> {
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let document: Value = serde_json::from_str(document).unwrap();
+    validator.validate(&document).err().map(|error| error.to_string())
+}
+
+const ALERT: &str = include_str!("../../schemas/alert.json");
+const EXPERIENCE: &str = include_str!("../../schemas/experience.json");
+const DEAD_LETTER: &str = include_str!("../../schemas/dead-letter-headers.json");
+const TOUCHPOINT: &str = include_str!("../../schemas/touchpoint.json");
+
+#[test]
+fn an_alert_is_written_exactly() {
+    assert_eq!(
+        encoded(&change()),
+        concat!(
+            r#"{"alert_id":"00000000000000ff","phase":"opened","revision":0,"customer_id":"c\"1","#,
+            r#""kind":"service_failure","severity":"high","event_time":1700000000000,"detected_at":1700000000001,"#,
+            r#""figure":"days_late","before":0,"after":-9007199254.740993,"threshold":-0.2,"#,
+            r#""evidence":[{"event":"0000000000000001","kind":"delivered","channel":"fulfilment","#,
+            r#""occurred_at":1700000000000,"contribution":-0.000001}],"remainder":0.000001,"stage":"use","#,
+            r#""channel":"fulfilment","item":{"type":"order","id":"o1"},"reason":"recovered","suggested_action":"call","#,
+            r#""rule_version":1,"config_hash":"0000000000000abc","#,
+            r#""position":{"topic":"cx.touchpoints.web","partition":3,"offset":42}}"#
+        )
+    );
+}
+
+#[test]
+fn outputs_are_as_their_schemas_say() {
+    let bare = AlertChange {
+        before: None,
+        stage: None,
+        channel: None,
+        item: None,
+        reason: None,
+        suggested_action: None,
+        position: None,
+        evidence: Vec::new(),
+        ..change()
+    };
+    for change in [change(), bare] {
+        assert_eq!(objection(ALERT, &encoded(&change)), None);
+    }
+    let new = ExperienceChange { before: None, cause: Cause::Timer, context: Vec::new(), ..experience_change() };
+    for change in [experience_change(), new] {
+        assert_eq!(objection(EXPERIENCE, &encoded_experience(&change)), None);
+    }
+}
+
+#[test]
+fn schemas_refuse_what_is_not_an_output() {
+    for (right, wrong) in [
+        (r#""phase":"opened""#, r#""phase":"began""#),
+        (r#""revision":0,"#, ""),
+        (r#""alert_id":"00000000000000ff""#, r#""alert_id":"ff""#),
+        (r#""revision":0"#, r#""revision":0,"text":"leaked""#),
+        (r#""partition":3,"#, ""),
+    ] {
+        let document = encoded(&change()).replacen(right, wrong, 1);
+        assert!(objection(ALERT, &document).is_some(), "{wrong}");
+    }
+    let document = encoded_experience(&experience_change()).replace(r#""index":50"#, r#""index":101"#);
+    assert!(objection(EXPERIENCE, &document).is_some());
+}
+
+#[test]
+fn headers_of_dead_letters_say_why_and_where() {
+    let record = RawRecord {
+        position: Position { source: 0, partition: 2, offset: 17 },
+        recorded_at: Some(Timestamp(5)),
+        key: None,
+        value: Some(b"{\"id\":\"canary"),
+    };
+    let rejection = decode(&Input::default(), &record).unwrap_err();
+    assert_eq!(rejection.code, Code::Malformed);
+    let headers = dead_letter_headers(&record, &rejection, "cx.touchpoints.web");
+    let object: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
+    let document = serde_json::to_string(&object).unwrap();
+    assert_eq!(objection(DEAD_LETTER, &document), None);
+    assert!(document.contains(r#""touchline.offset":"17""#));
+    assert!(!document.contains("canary"));
+}
+
+/// The schema of touchpoints and the decoder agree on what is a touchpoint.
+#[test]
+fn touchpoints_are_read_as_their_schema_says() {
+    let good = r#"{"id":"e","source":"s","customer_id":"c","channel":"web","kind":"k","occurred_at":1700000000000}"#;
+    let more = |fields: &str| good.replace('}', &format!(",{fields}}}"));
+    for (document, valid) in [
+        (good.to_owned(), true),
+        (more(r#""rating":{"instrument":"nps","value":9},"outcome":"success","contact":"indirect""#), true),
+        (more(r#""attributes":{"a":"x","b":1.5,"c":true},"consent":false,"due_at":1700000000000"#), true),
+        (more(r#""rating":{"instrument":"custom","value":9,"min":0,"max":20},"text":"fine""#), true),
+        (more(r#""rating":{"instrument":"custom","value":9}"#), false),
+        (more(r#""rating":{"instrument":"nps","value":12}"#), false),
+        (more(r#""wait_ms":-1"#), false),
+        (more(r#""attributes":{"a":[1]}"#), false),
+        (more(r#""actor":"robot""#), false),
+        (good.replace("1700000000000", "1700000000"), false),
+        (good.replace("\"e\"", "\"\""), false),
+        (good.replace("\"kind\":\"k\",", ""), false),
+    ] {
+        let record =
+            RawRecord { position: Position::default(), recorded_at: None, key: None, value: Some(document.as_bytes()) };
+        assert_eq!(decode(&Input::default(), &record).is_ok(), valid, "decoder: {document}");
+        assert_eq!(objection(TOUCHPOINT, &document).is_none(), valid, "schema: {document}");
+    }
+}

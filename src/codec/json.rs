@@ -1,0 +1,136 @@
+//! `touchpoint-json`: the fields of `schemas/touchpoint.json`, straight from the payload, without a tree for what is
+//! flat. Unknown fields are read and dropped, so that what is wrong in them is found too.
+
+use super::fields::{Fields, RatingParts};
+use super::mapping::Field;
+use super::node::{Borrowed, Node};
+use super::{Code, Rejection, reject};
+use crate::model::Instrument;
+use serde::de::value::BorrowedStrDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// Reads the fields of a touchpoint.
+pub(super) fn touchpoint(payload: &[u8]) -> Result<Fields<'_>, Rejection> {
+    let Raw { mut fields, rating } = whole(payload)?;
+    fields.rating = rating_parts(rating)?;
+    Ok(fields)
+}
+
+/// Reads any JSON.
+pub(super) fn tree(payload: &[u8]) -> Result<Node<'_>, Rejection> {
+    whole(payload)
+}
+
+fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Rejection> {
+    serde_json::from_slice(payload).map_err(|error| classify(&error, payload))
+}
+
+/// The code of a parser's error. serde_json names these two only in its text; `tests` holds it to them.
+fn classify(error: &serde_json::Error, payload: &[u8]) -> Rejection {
+    let text = error.to_string();
+    let code = if text.starts_with("recursion limit exceeded") {
+        Code::Depth
+    } else if text.starts_with("number out of range") || is_not_a_number(error, payload) {
+        Code::Number
+    } else if error.is_data() && !text.starts_with("duplicate key") {
+        Code::Type
+    } else {
+        Code::Malformed
+    };
+    Rejection { code, detail: format!("line {} column {}", error.line(), error.column()) }
+}
+
+/// `NaN` or `Infinity` where the parser stopped.
+fn is_not_a_number(error: &serde_json::Error, payload: &[u8]) -> bool {
+    let line = payload.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let near = line.get(error.column().saturating_sub(2)..).unwrap_or_default();
+    error.is_syntax() && near.windows(3).take(2).any(|word| word == b"NaN" || word == b"Inf")
+}
+
+/// The object as read; the rating is taken apart afterwards.
+struct Raw<'a> {
+    fields: Fields<'a>,
+    rating: Node<'a>,
+}
+
+impl<'de> Deserialize<'de> for Raw<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut raw = Raw { fields: Fields::new(false), rating: Node::Null };
+        let mut seen = 0_u32;
+        while let Some(Borrowed(key)) = map.next_key()? {
+            let value: Node<'de> = map.next_value()?;
+            let slot = match (Field::parse(&key), key.as_ref()) {
+                (Some(field), _) => {
+                    raw.fields.set(field, value);
+                    field as u32
+                }
+                (None, "rating") => {
+                    raw.rating = value;
+                    30
+                }
+                (None, "attributes") => {
+                    raw.fields.attributes = entries(value).map_err(de::Error::custom)?;
+                    31
+                }
+                (None, _) => continue,
+            };
+            if seen & (1 << slot) != 0 {
+                return Err(de::Error::custom("duplicate key"));
+            }
+            seen |= 1 << slot;
+        }
+        Ok(raw)
+    }
+
+    /// Not an object; read to its end, because what is wrong in it says more.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<Node<'de>>()?.is_some() {}
+        Err(de::Error::custom("not an object"))
+    }
+}
+
+fn entries(attributes: Node<'_>) -> Result<Vec<(std::borrow::Cow<'_, str>, Node<'_>)>, &'static str> {
+    match attributes {
+        Node::Object(entries) => Ok(entries),
+        Node::Null => Ok(Vec::new()),
+        Node::Flag(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::List(_) => Err("attributes is no object"),
+    }
+}
+
+fn rating_parts(mut rating: Node<'_>) -> Result<Option<RatingParts<'_>>, Rejection> {
+    match rating {
+        Node::Null => return Ok(None),
+        Node::Object(_) => {}
+        Node::Flag(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::List(_) => {
+            return Err(reject(Code::Type, "rating"));
+        }
+    }
+    let instrument = match rating.take("instrument") {
+        Node::Text(name) => Instrument::deserialize(BorrowedStrDeserializer::<de::value::Error>::new(&name))
+            .map_err(|_| reject(Code::Type, "rating.instrument"))?,
+        Node::Null => return Err(reject(Code::Missing, "rating.instrument")),
+        Node::Flag(_) | Node::Int(_) | Node::Float(_) | Node::List(_) | Node::Object(_) => {
+            return Err(reject(Code::Type, "rating.instrument"));
+        }
+    };
+    let value = rating.take("value");
+    if value.is_empty() {
+        return Err(reject(Code::Missing, "rating.value"));
+    }
+    Ok(Some(RatingParts { instrument, value, min: rating.take("min"), max: rating.take("max") }))
+}

@@ -1,0 +1,163 @@
+use super::*;
+
+fn no_files(reference: &str) -> Result<String, String> {
+    match reference {
+        "env:TOKEN" => Ok("0123456789abcdef0123".into()),
+        "base/base.toml" => {
+            Ok("catalogue_file = \"kinds.toml\"\n[engine]\nlateness = \"2h\"\ntimer_grace = \"5s\"".into())
+        }
+        "base/kinds.toml" => Ok("[kinds.visited]\nvalence = 0.1".into()),
+        other => Err(format!("no {other} here")),
+    }
+}
+
+fn load(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::load(Some(text), &no_files)
+}
+
+fn paths(text: &str) -> Vec<String> {
+    load(text).expect_err("must have problems").into_iter().map(|problem| problem.path).collect()
+}
+
+#[test]
+fn the_defaults_are_valid_and_hold_the_numbers_of_the_model() {
+    let config = Config::load(None, &no_files).expect("the compiled-in configuration is valid");
+    assert_eq!(config.settings.model.perception_half_life.to_string(), "7d");
+    assert_eq!(config.settings.rules.sentiment_drop.open.0, -200_000);
+    assert_eq!(config.inputs.len(), 1);
+    assert_eq!(config.topics.images, "touchline-images");
+    assert!(config.settings.catalogue.len() >= 60);
+    assert_eq!(config.kafka.start_from, None);
+}
+
+#[test]
+fn a_few_keys_replace_a_few_defaults() {
+    let config =
+        load("[kafka]\ngroup_id = \"cx\"\nstart_from = \"2026-01-31T00:00:00Z\"\n[rules.detractor]\nnps = 5\n")
+            .unwrap();
+    assert_eq!(config.topics.journal, "cx-journal");
+    assert_eq!(config.kafka.start_from, Some(StartFrom::At(crate::model::Timestamp(1_769_817_600_000))));
+    assert_eq!(config.settings.rules.detractor.nps.0, 5_000_000);
+    assert_eq!(config.settings.rules.detractor.csat.0, 2_000_000);
+}
+
+#[test]
+fn every_problem_is_found_at_once() {
+    let eight = r#"
+        [kafka]
+        workers = "two"
+        comit_interval = "1s"
+        [kafka.properties]
+        "enable.auto.commit" = true
+        [engine]
+        lateness = "1 day"
+        [rules.detractor]
+        nps = 11
+        severity = "urgent"
+        [[input]]
+        name = "shop"
+        format = "json"
+        [input.mapping]
+        id = "event_id"
+        source = { const = "shop" }
+        customer_id = { key = true }
+        channel = { const = "web" }
+        kind = "/type"
+        occured_at = "/ts"
+        occurred_at = { from = "/ts", time = "rfc3339" }
+    "#;
+    assert_eq!(
+        paths(eight),
+        [
+            "engine.lateness",
+            "input[0].mapping.id",
+            "input[0].mapping.occured_at",
+            "kafka.comit_interval",
+            "kafka.properties.\"enable.auto.commit\"",
+            "kafka.workers",
+            "rules.detractor.nps",
+            "rules.detractor.severity",
+        ]
+    );
+    let problems = load(eight).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.hint == "did you mean `commit_interval`?"), "{problems:#?}");
+}
+
+#[test]
+fn single_mistakes_are_found_where_they_are() {
+    for (text, path) in [
+        ("kafka = 1", "kafka"),
+        ("[kafka", "configuration"),
+        ("[topics]\nalerts = \"cx.dlq\"", "topics.dlq"),
+        ("[[context]]\nname = \"a\"", "context[0]"),
+        ("context = 3", "context"),
+        ("[[input]]\nname = \"a\"\nformat = \"xml\"", "input[0].format"),
+        ("[[input]]\nname = \"a\"\nformat = \"json\"", "input[0].mapping"),
+        ("[[input]]\nname = \"a\"\n[[input]]\nname = \"a\"", "input[1].name"),
+        ("input = []", "input"),
+        ("[admin]\nlisten = \"0.0.0.0:9464\"", "admin.token"),
+        ("[admin]\ntoken = \"clear text, for all to see\"", "admin.token"),
+        ("[catalogue.kinds.x]\nvalence = 2", "catalogue.kinds.x.valence"),
+        ("[catalogue.kinds.x]\nstarts = \"nowhere\"", "catalogue.kinds.x.starts"),
+        ("[catalogue.kinds.x]\ncolour = \"red\"", "catalogue.kinds.x.colour"),
+        ("extends = \"missing.toml\"", "extends"),
+        ("[rules.sentiment_drop]\nclose = -0.5", "rules.sentiment_drop.close"),
+        ("[kafka.producer_properties]\nacks = 1", "kafka.producer_properties.\"acks\""),
+        ("[kafka.properties]\n\"sasl.password\" = \"env:NOWHERE\"", "kafka.properties.\"sasl.password\""),
+        (
+            "[kafka.properties]\n\"enable.ssl.certificate.verification\" = false",
+            "kafka.properties.\"enable.ssl.certificate.verification\"",
+        ),
+        ("[customer]\nhigh_value_tiers = [\"gold\"]", "customer.high_value_tiers"),
+    ] {
+        assert_eq!(paths(text), [path], "{text}");
+    }
+}
+
+#[test]
+fn one_configuration_builds_on_another() {
+    let config = load("extends = \"base/base.toml\"\n[engine]\ntimer_grace = \"7s\"").unwrap();
+    assert_eq!(config.settings.timing.lateness.to_string(), "2h");
+    assert_eq!(config.settings.timing.timer_grace.to_string(), "7s");
+    assert_eq!(config.settings.catalogue.len(), 1);
+    let circle = |_: &str| Ok("extends = \"me.toml\"".to_owned());
+    assert!(Config::load(Some("extends = \"me.toml\""), &circle).is_err());
+}
+
+#[test]
+fn the_hash_covers_what_decides_outputs_and_nothing_else() {
+    let hash = |text: &str| load(text).unwrap().config_hash;
+    let plain = hash("");
+    assert_eq!(plain, hash("[kafka]\nbootstrap_servers = \"elsewhere:9092\"\n[admin]\ntoken = \"env:TOKEN\""));
+    assert_eq!(plain, hash("[engine]\nlateness = \"1440m\""), "the same length of time");
+    assert_eq!(
+        plain,
+        hash(
+            "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\""
+        )
+    );
+    for changed in [
+        "[engine]\nlateness = \"25h\"",
+        "[rules.detractor]\nnps = 5",
+        "[catalogue.kinds.x]",
+        "[scoring]\nbrand_words = [\"acme\"]",
+    ] {
+        assert_ne!(plain, hash(changed), "{changed}");
+    }
+}
+
+#[test]
+fn settings_are_read_back_from_the_canonical_text() {
+    let config = load("[catalogue.kinds.x]\nstage = \"use\"\nvalence = 0.3").unwrap();
+    let back = settings_of(&config.canonical).unwrap();
+    assert_eq!(format!("{back:?}"), format!("{:?}", config.settings.as_ref()));
+    assert!(settings_of("{}").is_err());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = load("[admin]\ntoken = \"env:TOKEN\"\n[kafka.properties]\n\"sasl.password\" = \"env:TOKEN\"").unwrap();
+    assert_eq!(config.admin.token.as_ref().map(Secret::reveal), Some("0123456789abcdef0123"));
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    assert!(!config.canonical.contains("0123456789abcdef"));
+}

@@ -1,0 +1,342 @@
+//! The books of one partition: what the current transaction adds to the journal, which images are due, and [`Meta`].
+//!
+//! ```text
+//!  entry* ──▶ stage ──▶ (the shell commits) ──▶ commit ──▶ delivered
+//!                │              └─ aborted ──▶ rollback
+//!                └ next seq, header, due images, checkpoint
+//! ```
+//! Nothing of a transaction outlives `rollback`; nothing takes effect before `commit`.
+
+use super::dirty::{Dirty, Tail};
+use super::image::{Checkpoint, ImageRecord};
+use super::record::{Header, SourceRange, put_entry};
+use super::{ENGINE_VERSION, Meta, RECORD_BYTES_MAX};
+use crate::engine::{Engine, Input, Slot};
+use crate::model::time::Span;
+use crate::model::{Micro, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Room for the header in a record.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// A transaction with fewer touchpoints than this leaves time to catch up with images.
+const LOW_LOAD_TOUCHPOINTS: u64 = 500;
+/// Images one transaction writes to catch up at low load …
+const CATCH_UP_IMAGES: u64 = 500;
+/// … and when the tail is too long: bounds the transaction at some MiB.
+const TAIL_IMAGES: u64 = 5_000;
+
+/// Who writes: the part of every header that does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Partition.
+    pub partition: i32,
+    /// Sources in the run's order.
+    pub sources: Vec<String>,
+    /// Hash of the configuration in force.
+    pub config_hash: u64,
+}
+
+/// When images are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImagePolicy {
+    /// Images per touchpoint, in millionths.
+    pub per_touchpoint: Micro,
+    /// Touchpoints in the tail beyond which images are written in bulk.
+    pub tail_max: u64,
+    /// A customer dirty for longer is written at low load.
+    pub checkpoint_interval: Span,
+}
+
+/// Which images a transaction writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImagesDue {
+    /// Those that are due.
+    Due,
+    /// All that are out of date: a clean stop. The tail is empty afterwards.
+    All,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Book {
+    identity: Identity,
+    policy: ImagePolicy,
+    committed: Meta,
+    working: Meta,
+    entries: Vec<u8>,
+    /// Where `entries` is cut into records.
+    cuts: Vec<usize>,
+    touchpoints: u64,
+    gone: BTreeSet<Arc<str>>,
+    dirty: Dirty,
+    tail: Tail,
+    /// Fraction of an image saved up, in millionths: committed and working.
+    carry: (i64, i64),
+    /// The staged transaction's `from_seq`.
+    from_seq: u64,
+}
+
+impl Book {
+    /// The books of a partition that knew `meta`.
+    #[must_use]
+    pub fn new(identity: Identity, policy: ImagePolicy, meta: Meta) -> Self {
+        Self {
+            identity,
+            policy,
+            from_seq: meta.seq + 1,
+            working: meta.clone(),
+            committed: meta,
+            entries: Vec::new(),
+            cuts: Vec::new(),
+            touchpoints: 0,
+            gone: BTreeSet::new(),
+            dirty: Dirty::default(),
+            tail: Tail::default(),
+            carry: (0, 0),
+        }
+    }
+
+    /// What is committed.
+    #[must_use]
+    pub const fn committed(&self) -> &Meta {
+        &self.committed
+    }
+
+    /// What the current transaction makes of it.
+    #[must_use]
+    pub const fn meta(&self) -> &Meta {
+        &self.working
+    }
+
+    /// For the current transaction to change.
+    pub const fn meta_mut(&mut self) -> &mut Meta {
+        &mut self.working
+    }
+
+    /// Sets where a source starts: known before the first record, and no more than that.
+    pub fn start_at(&mut self, source: usize, offset: i64) {
+        for meta in [&mut self.committed, &mut self.working] {
+            if let Some(position) = meta.positions.get_mut(source) {
+                *position = Some(offset);
+            }
+        }
+    }
+
+    /// Bytes of entries in the current transaction.
+    #[must_use]
+    pub const fn entry_bytes(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Customers whose image is out of date, as of the last commit.
+    #[must_use]
+    pub const fn dirty_customers(&self) -> usize {
+        self.dirty.count()
+    }
+
+    /// Touchpoints a restore would replay, as of the last commit.
+    #[must_use]
+    pub const fn tail_touchpoints(&self) -> u64 {
+        self.tail.touchpoints()
+    }
+
+    /// The oldest transaction that a restore would replay, as of the last commit.
+    #[must_use]
+    pub const fn from_seq(&self) -> u64 {
+        self.from_seq
+    }
+
+    /// Adds an input of the engine to the journal.
+    pub fn entry(&mut self, input: &Input<'_>) {
+        let start = self.entries.len();
+        put_entry(&mut self.entries, input);
+        self.touchpoints += u64::from(matches!(input, Input::Touchpoint(_)));
+        let record_start = self.cuts.last().copied().unwrap_or(0);
+        if self.entries.len() - record_start > RECORD_BYTES_MAX - HEADER_BYTES_MAX {
+            self.cuts.push(start);
+        }
+    }
+
+    /// The engine said that a customer is gone.
+    pub fn gone(&mut self, customer_id: &Arc<str>) {
+        self.gone.insert(Arc::clone(customer_id));
+    }
+
+    /// Closes the transaction: journal records, due images with the checkpoint last, and the next seq in [`Meta`].
+    pub fn stage(
+        &mut self,
+        engine: &Engine,
+        due: ImagesDue,
+        journal: &mut Vec<Vec<u8>>,
+        images: &mut Vec<ImageRecord>,
+    ) {
+        let seq = self.committed.seq + 1;
+        self.working.seq = seq;
+        let first = self.mark(engine, seq, images);
+        self.lazy_images(engine, due, first, images);
+        self.from_seq = self.dirty.oldest().map_or(seq + 1, |(oldest, _)| oldest);
+        let header = self.header();
+        let from_offset = self.tail.offset(self.from_seq);
+        images.push(ImageRecord::checkpoint(&Checkpoint {
+            from_seq: self.from_seq,
+            from_offset,
+            header: header.clone(),
+        }));
+        self.records(header, journal);
+    }
+
+    /// Marks what the transaction touched; writes at once whose alerts changed and who came back. Returns how many
+    /// images that were.
+    fn mark(&mut self, engine: &Engine, seq: u64, images: &mut Vec<ImageRecord>) -> u64 {
+        for gone in engine.gone() {
+            self.dirty.clear(gone.slot);
+        }
+        let mut written = 0;
+        let mut write = |dirty: &mut Dirty, slot: Slot| {
+            images.push(ImageRecord::customer(engine.customer_id(slot), engine.image(slot), seq));
+            dirty.clear(slot);
+            written += 1;
+        };
+        for touched in engine.touched() {
+            self.dirty.mark(touched.slot, seq);
+            if touched.alert_changed {
+                write(&mut self.dirty, touched.slot);
+            }
+        }
+        // An older image of a customer who is gone must not survive: a tombstone, or, if there is one of the same id
+        // again, the new state.
+        let mut tombstones = Vec::new();
+        for customer_id in &self.gone {
+            match engine.find(customer_id) {
+                Some(slot) if self.dirty.is_dirty(slot) => write(&mut self.dirty, slot),
+                Some(_) => {}
+                None => tombstones.push(ImageRecord::tombstone(customer_id, seq)),
+            }
+        }
+        images.append(&mut tombstones);
+        written
+    }
+
+    fn lazy_images(&mut self, engine: &Engine, due: ImagesDue, written: u64, images: &mut Vec<ImageRecord>) {
+        let earned = self.carry.0.saturating_add(
+            Micro::ratio(self.policy.per_touchpoint.0, i64::try_from(self.touchpoints).unwrap_or(i64::MAX), 1).0,
+        );
+        let whole = earned.div_euclid(Micro::SCALE);
+        self.carry.1 = earned.rem_euclid(Micro::SCALE);
+        let mut budget = u64::try_from(whole).unwrap_or(0).saturating_sub(written);
+        budget = match due {
+            ImagesDue::All => u64::MAX,
+            ImagesDue::Due if self.tail.touchpoints() > self.policy.tail_max => budget.max(TAIL_IMAGES),
+            ImagesDue::Due => budget,
+        };
+        let catch_up = if self.touchpoints < LOW_LOAD_TOUCHPOINTS { CATCH_UP_IMAGES } else { 0 };
+        let seq = self.working.seq;
+        let mut count = 0;
+        while let Some((first, slot)) = self.dirty.oldest() {
+            if count >= budget && !(count < catch_up && self.overdue(first)) {
+                break;
+            }
+            images.push(ImageRecord::customer(engine.customer_id(slot), engine.image(slot), seq));
+            self.dirty.clear(slot);
+            count += 1;
+        }
+    }
+
+    /// Whether a customer dirty since `first` waits for longer than the checkpoint interval.
+    fn overdue(&self, first: u64) -> bool {
+        let since = self.tail.clock_ms(first);
+        since.zip(self.working.clock).is_some_and(|(since_ms, Timestamp(now_ms))| {
+            now_ms.saturating_sub(since_ms) >= self.policy.checkpoint_interval.0
+        })
+    }
+
+    fn header(&self) -> Header {
+        let ranges = self.identity.sources.iter().zip(self.committed.positions.iter().zip(&self.working.positions));
+        Header {
+            epoch: self.working.epoch,
+            seq: self.working.seq,
+            part: 0,
+            last: true,
+            partition: self.identity.partition,
+            config_hash: self.identity.config_hash,
+            engine_version: ENGINE_VERSION,
+            watermark: self.working.watermark,
+            clock: self.working.clock,
+            counters: self.working.counters,
+            limiter: self.working.limiter,
+            sources: ranges
+                .map(|(name, (from, to))| SourceRange { name: name.clone(), from: *from, to: *to })
+                .collect(),
+        }
+    }
+
+    fn records(&self, mut header: Header, journal: &mut Vec<Vec<u8>>) {
+        let mut rest = self.entries.as_slice();
+        let mut done = 0;
+        for (part, end) in (0..).zip(self.cuts.iter().copied().chain([self.entries.len()])) {
+            let (entries, after) = rest.split_at_checked(end - done).unwrap_or((rest, &[]));
+            (rest, done) = (after, end);
+            header.part = part;
+            header.last = end == self.entries.len();
+            let mut record = Vec::with_capacity(entries.len() + 256);
+            header.encode(&mut record);
+            record.extend_from_slice(entries);
+            journal.push(record);
+        }
+    }
+
+    /// The staged transaction is committed.
+    pub fn commit(&mut self) {
+        self.committed.clone_from(&self.working);
+        self.carry.0 = self.carry.1;
+        self.dirty.commit();
+        let clock_ms = self.committed.clock.map(|clock| clock.0);
+        self.tail.push(self.committed.seq, self.touchpoints, clock_ms, self.from_seq);
+        self.forget_entries();
+    }
+
+    /// The transaction was aborted, staged or not.
+    pub fn rollback(&mut self) {
+        self.working.clone_from(&self.committed);
+        self.dirty.rollback();
+        self.from_seq = self.dirty.oldest().map_or(self.committed.seq + 1, |(oldest, _)| oldest);
+        self.forget_entries();
+    }
+
+    fn forget_entries(&mut self) {
+        self.entries.clear();
+        self.cuts.clear();
+        self.gone.clear();
+        self.touchpoints = 0;
+    }
+
+    /// The first journal record of transaction `seq` lies at `offset`: later checkpoints start there instead of
+    /// earlier.
+    pub fn delivered(&mut self, seq: u64, offset: i64) {
+        self.tail.delivered(seq, offset);
+    }
+
+    /// Takes a replayed transaction into the books: the engine has applied its entries and is not committed yet.
+    pub(super) fn replayed(&mut self, engine: &Engine, meta: Meta, touchpoints: u64, offset: i64) {
+        for gone in engine.gone() {
+            self.dirty.clear(gone.slot);
+        }
+        for touched in engine.touched() {
+            self.dirty.mark(touched.slot, meta.seq);
+        }
+        self.dirty.commit();
+        self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);
+        self.tail.push(meta.seq, touchpoints, meta.clock.map(|clock| clock.0), self.from_seq);
+        self.tail.delivered(meta.seq, offset);
+        self.working.clone_from(&meta);
+        self.committed = meta;
+    }
+
+    /// The end of a restore: what the partition knows is `meta`.
+    pub(super) fn settle(&mut self, meta: Meta) {
+        self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);
+        self.working.clone_from(&meta);
+        self.committed = meta;
+    }
+}

@@ -1,0 +1,269 @@
+//! Closing a transaction: what the partitions staged is written, and how it ended decides what memory becomes.
+//!
+//! | ended | memory |
+//! |---|---|
+//! | committed | committed |
+//! | aborted | rolled back, sources read again from the committed offsets |
+//! | in doubt | a new producer fences the old one; then the group's metadata says `epoch:seq`: ours → committed, the one before → rolled back, anything else → restored from the topics |
+
+use super::error::Error;
+use super::topics::Topics;
+use super::transaction::{Ended, Outgoing, Positions, Transactions};
+use super::worker::Worker;
+use crate::journal::{ImagesDue, Meta};
+use crate::pipeline::Staged;
+use crate::status::{self, Committed, Outcome};
+use rdkafka::message::{Header, OwnedHeaders};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Transactions in a row that did not commit before the worker gives up.
+const FAILURES_MAX: u32 = 10;
+/// Longer pause after each failure.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Reused buffers, and failures in a row.
+#[derive(Debug, Default)]
+pub(super) struct Committing {
+    staged: Vec<(i32, Staged)>,
+    failures: u32,
+}
+
+impl Worker<'_> {
+    /// Commits what every partition did since the last commit; with `ImagesDue::All` also every image that is out of
+    /// date. Nothing to do is fine.
+    pub(super) fn commit(&mut self, due: ImagesDue) -> Result<(), Error> {
+        let partitions = self.owned.keys().copied().collect();
+        self.commit_of(&partitions, due)
+    }
+
+    pub(super) fn commit_of(&mut self, partitions: &BTreeSet<i32>, due: ImagesDue) -> Result<(), Error> {
+        let mut staged = std::mem::take(&mut self.committing.staged);
+        let count = self.stage(partitions, due, &mut staged);
+        let begun = self.begun.unwrap_or_else(Instant::now);
+        let result = match staged.get(..count) {
+            Some(part) if count > 0 => {
+                let ended = self.write(part);
+                self.ended(part, ended, begun)
+            }
+            _ => Ok(()),
+        };
+        self.committing.staged = staged;
+        self.close();
+        result
+    }
+
+    fn stage(&mut self, partitions: &BTreeSet<i32>, due: ImagesDue, staged: &mut Vec<(i32, Staged)>) -> usize {
+        let mut count = 0;
+        for (index, owned) in self.owned.iter_mut().filter(|(index, _)| partitions.contains(index)) {
+            if due == ImagesDue::Due && !owned.has_work() {
+                continue;
+            }
+            if staged.len() == count {
+                staged.push((*index, Staged::default()));
+            }
+            if let Some((partition, staged)) = staged.get_mut(count) {
+                *partition = *index;
+                owned.partition.stage(due, staged);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn write(&self, staged: &[(i32, Staged)]) -> Ended {
+        let Some(transactions) = &self.transactions else { return Ended::Doubt("there is no producer".to_owned()) };
+        if let Err(why) = transactions.begin() {
+            return Ended::Doubt(why);
+        }
+        for (partition, staged) in staged {
+            if let Err(why) = send(transactions, &self.shell.topics, *partition, staged) {
+                return transactions.abort(&why);
+            }
+        }
+        let inputs = &self.shell.topics.inputs;
+        let positions: Vec<Positions<'_>> = staged
+            .iter()
+            .map(|(partition, staged)| Positions {
+                partition: *partition,
+                offsets: staged
+                    .offsets
+                    .iter()
+                    .filter_map(|(source, offset)| Some((inputs.get(usize::from(*source))?.as_str(), *offset)))
+                    .collect(),
+                metadata: &staged.metadata,
+            })
+            .collect();
+        transactions.commit(&positions, self.member.group_metadata().as_ref())
+    }
+
+    fn ended(&mut self, staged: &[(i32, Staged)], ended: Ended, begun: Instant) -> Result<(), Error> {
+        let outcome = match &ended {
+            Ended::Committed => Outcome::Committed,
+            Ended::Aborted(_) => Outcome::Aborted,
+            Ended::Doubt(_) => Outcome::Doubtful,
+        };
+        self.shell.signals.transaction(outcome, begun.elapsed());
+        match ended {
+            Ended::Committed => {
+                self.committing.failures = 0;
+                self.committed(staged);
+                Ok(())
+            }
+            Ended::Aborted(why) => {
+                tracing::warn!(worker = self.index, why, "transaction aborted: rolled back, reading again");
+                self.roll_back(staged.iter().map(|(partition, _)| *partition));
+                self.failed(&why)?;
+                self.refetch()
+            }
+            Ended::Doubt(why) => {
+                tracing::warn!(worker = self.index, why, "transaction in doubt: asking what is committed");
+                self.failed(&why)?;
+                self.decide(staged)
+            }
+        }
+    }
+
+    fn committed(&mut self, staged: &[(i32, Staged)]) {
+        let delivered = self.transactions.as_ref().map(Transactions::delivered).unwrap_or_default();
+        for (index, staged) in staged {
+            self.committed_one(*index, staged, delivered.get(index).copied());
+        }
+    }
+
+    fn committed_one(&mut self, index: i32, staged: &Staged, journal_offset: Option<i64>) {
+        let Some(owned) = self.owned.get_mut(&index) else { return };
+        owned.partition.commit();
+        if let Some(offset) = journal_offset {
+            owned.partition.journal_delivered(staged.seq, offset);
+        }
+        owned.is_checkpoint_due = false;
+        owned.progressed_at = status::now();
+        let fates = owned.new_fates();
+        let bytes: usize = staged.journal.iter().map(Vec::len).sum();
+        self.shell.signals.committed(&Committed {
+            observed: &staged.observed,
+            at: owned.progressed_at,
+            images: u64::try_from(staged.images.len()).unwrap_or(u64::MAX),
+            journal_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            fates: &fates,
+        });
+    }
+
+    fn roll_back(&mut self, partitions: impl Iterator<Item = i32>) {
+        for partition in partitions {
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.partition.rollback();
+            }
+        }
+    }
+
+    fn failed(&mut self, why: &str) -> Result<(), Error> {
+        self.committing.failures += 1;
+        if self.committing.failures > FAILURES_MAX {
+            return Err(Error::Refused(format!("{FAILURES_MAX} transactions in a row failed, the last: {why}")));
+        }
+        std::thread::sleep(BACKOFF * self.committing.failures);
+        Ok(())
+    }
+
+    /// One way out of every doubt: fence, then let the committed offsets decide, partition by partition.
+    fn decide(&mut self, staged: &[(i32, Staged)]) -> Result<(), Error> {
+        // Dropped first: two producers of one transactional id would fence each other.
+        self.transactions = None;
+        let (shell, member, index) = (self.shell, &self.member, self.index);
+        self.transactions =
+            Some(Transactions::init(&shell.clients, &self.instance, index, shell.doubt_after(), &mut || {
+                // A rebalance that waits meanwhile is served afterwards.
+                member.is_disturbed();
+                shell.go_on(index, "deciding a transaction in doubt")
+            })?);
+        shell.signals.producer_recreated();
+        let partitions: BTreeSet<i32> = staged.iter().map(|(partition, _)| *partition).collect();
+        let truth = self.member.committed(&partitions)?;
+        let mut unknown = BTreeSet::new();
+        for (partition, staged) in staged {
+            let metadata = truth.get(partition).and_then(|committed| committed.metadata.as_deref());
+            match verdict(&staged.metadata, metadata) {
+                Decision::Committed => self.committed_one(*partition, staged, None),
+                Decision::RolledBack => self.roll_back(std::iter::once(*partition)),
+                Decision::Unknown => {
+                    unknown.insert(*partition);
+                }
+            }
+        }
+        for partition in &unknown {
+            self.owned.remove(partition);
+        }
+        self.take_over(&unknown)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Committed,
+    RolledBack,
+    Unknown,
+}
+
+/// What the group's metadata says about a transaction whose own metadata is `ours`.
+fn verdict(ours: &str, committed: Option<&str>) -> Decision {
+    let Some((epoch, seq)) = Meta::parse_metadata(ours) else { return Decision::Unknown };
+    match committed.map(Meta::parse_metadata) {
+        Some(Some(found)) if found == (epoch, seq) => Decision::Committed,
+        Some(Some(found)) if found == (epoch, seq - 1) => Decision::RolledBack,
+        None if seq == 1 => Decision::RolledBack,
+        _ => Decision::Unknown,
+    }
+}
+
+fn send(transactions: &Transactions, topics: &Topics, partition: i32, staged: &Staged) -> Result<(), String> {
+    let plain = |topic, key, value| Outgoing { topic, partition, key, value, headers: None, is_traced: false };
+    for alert in &staged.alerts {
+        transactions.send(plain(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref()))?;
+    }
+    for change in &staged.experience {
+        transactions.send(plain(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref()))?;
+    }
+    for letter in &staged.dlq {
+        let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_bytes()) })
+        });
+        let outgoing = plain(&topics.dlq, letter.key.as_deref(), letter.value.as_deref());
+        transactions.send(Outgoing { headers: Some(headers), ..outgoing })?;
+    }
+    for record in &staged.journal {
+        transactions.send(Outgoing { is_traced: true, ..plain(&topics.journal, None, Some(record)) })?;
+    }
+    for image in &staged.images {
+        let seq = image.seq.to_string();
+        let headers = image
+            .value
+            .is_none()
+            .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
+        let outgoing = plain(&topics.images, Some(&image.key), image.value.as_deref());
+        transactions.send(Outgoing { headers, ..outgoing })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_metadata_decides_a_transaction_in_doubt() {
+        let (ours, first) = ("00000000000000aa:7:123", "00000000000000aa:1:-");
+        for (ours, committed, decision) in [
+            (ours, Some("00000000000000aa:7:123"), Decision::Committed),
+            (ours, Some("00000000000000aa:6:99"), Decision::RolledBack),
+            (ours, Some("00000000000000aa:8:124"), Decision::Unknown),
+            (ours, Some("00000000000000bb:7:123"), Decision::Unknown),
+            (ours, Some("something else"), Decision::Unknown),
+            (ours, None, Decision::Unknown),
+            (first, None, Decision::RolledBack),
+        ] {
+            assert_eq!(verdict(ours, committed), decision, "{ours} {committed:?}");
+        }
+    }
+}

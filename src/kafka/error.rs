@@ -1,0 +1,72 @@
+//! What an error of the Kafka client asks for. A transaction's errors carry three flags; with none of them set
+//! librdkafka's own advice is to treat it as fatal.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// What ends a worker or a start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call of the client failed for good.
+    #[error("{what}: {source}")]
+    Client {
+        /// What was being done, with topic and partition.
+        what: String,
+        /// The client's error.
+        #[source]
+        source: KafkaError,
+    },
+    /// The topics, offsets or stored state do not allow to go on; the text says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// Stop was asked for, or the group took the partitions away, while something waited.
+    #[error("interrupted while {0}")]
+    Interrupted(&'static str),
+}
+
+impl Error {
+    /// Wraps a client error with what was being done.
+    pub(super) fn client(what: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
+        let what = what.into();
+        move |source| Self::Client { what, source }
+    }
+}
+
+/// What to do about a failed step of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The same call again.
+    Retriable,
+    /// Abort, roll back, rewind.
+    Abort,
+    /// This producer is useless or its answer cannot be trusted: a new one, then decide by what is committed.
+    Recreate,
+}
+
+/// Classifies a failed step of a transaction.
+pub(super) fn class(error: &KafkaError) -> Class {
+    let KafkaError::Transaction(error) = error else { return Class::Recreate };
+    if error.is_fatal() {
+        Class::Recreate
+    } else if error.txn_requires_abort() {
+        Class::Abort
+    } else if error.is_retriable() {
+        Class::Retriable
+    } else {
+        Class::Recreate
+    }
+}
+
+/// Whether the client says by this that it lost a broker or an answer: doubt, when it comes during a commit.
+pub(super) fn is_transport(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+        )
+    )
+}

@@ -1,0 +1,176 @@
+//! Membership in the consumer group, and what the group has committed.
+//!
+//! The member subscribes to all inputs and is assigned nothing: records come through `fetch`. A rebalance callback
+//! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
+//! alive (that blocks its drop for ever): offsets are copied out at once.
+
+use super::client::{self, Clients};
+use super::error::Error;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long one request for committed offsets may take; unstable ones are waited for by the client.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the group told this member, to be acted upon and acknowledged in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rebalance {
+    /// These (topic, partition) are ours now.
+    Assigned(Vec<(String, i32)>),
+    /// Everything is taken; `lost` = the group went on without us, nothing can be committed.
+    Revoked {
+        /// Whether it is too late to commit.
+        lost: bool,
+    },
+}
+
+/// What the group committed for one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct CommittedOffsets {
+    /// By source; none is not 0.
+    pub(super) offsets: Vec<Option<i64>>,
+    /// As staged with the offsets.
+    pub(super) metadata: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct MemberContext {
+    pending: Mutex<Vec<Rebalance>>,
+    closing: AtomicBool,
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {
+        if self.closing.load(Ordering::Relaxed) {
+            // Nobody polls any more: acknowledged here, or the drop would wait for ever.
+            if let Err(error) = consumer.unassign() {
+                tracing::warn!(%error, "leaving the group: unassign");
+            }
+            return;
+        }
+        let event = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Rebalance::Assigned(tpl.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect())
+        } else {
+            Rebalance::Revoked { lost: consumer.assignment_lost() }
+        };
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+}
+
+/// One member of the group.
+pub(super) struct Member {
+    consumer: BaseConsumer<MemberContext>,
+    topics: Vec<String>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// Joins the group.
+    pub(super) fn join(clients: &Clients, worker: usize, topics: &[String]) -> Result<Self, Error> {
+        let consumer: BaseConsumer<MemberContext> = clients
+            .member(worker)
+            .create_with_context(MemberContext::default())
+            .map_err(Error::client("creating the group member"))?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(Error::client("subscribing to the input topics"))?;
+        Ok(Self { consumer, topics: topics.to_vec() })
+    }
+
+    /// Serves the group for up to `wait` and answers what it wants, oldest first.
+    pub(super) fn poll(&self, wait: Duration) -> Result<Vec<Rebalance>, Error> {
+        if let Some(Err(error)) = self.consumer.poll(wait) {
+            if let KafkaError::MessageConsumptionFatal(_) = error {
+                return Err(Error::client("membership in the group (is group_instance_id used twice?)")(error));
+            }
+            tracing::debug!(%error, "group member");
+        }
+        let mut pending = self.consumer.context().pending.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *pending))
+    }
+
+    /// Whether a rebalance waits: what is going on must be given up soon. Serves the group on the way.
+    pub(super) fn is_disturbed(&self) -> bool {
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            tracing::debug!(%error, "group member");
+        }
+        !self.consumer.context().pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Tells the group that an assignment was taken up.
+    pub(super) fn acknowledge_assigned(&self) -> Result<(), Error> {
+        self.consumer.assign(&TopicPartitionList::new()).map_err(Error::client("acknowledging an assignment"))
+    }
+
+    /// Tells the group that everything was given up.
+    pub(super) fn acknowledge_revoked(&self) -> Result<(), Error> {
+        self.consumer.unassign().map_err(Error::client("acknowledging a revocation"))
+    }
+
+    /// The generation that fences offsets; fresh for every transaction, none before joining.
+    pub(super) fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// What the group committed for these partitions. Waits out a predecessor's pending transaction.
+    pub(super) fn committed(&self, partitions: &BTreeSet<i32>) -> Result<BTreeMap<i32, CommittedOffsets>, Error> {
+        let mut asked = TopicPartitionList::new();
+        for topic in &self.topics {
+            for partition in partitions {
+                asked.add_partition(topic, *partition);
+            }
+        }
+        let answer = self
+            .consumer
+            .committed_offsets(asked, COMMITTED_TIMEOUT)
+            .map_err(Error::client("reading the group's committed offsets"))?;
+        let mut committed = BTreeMap::new();
+        for partition in partitions {
+            let mut of_partition = CommittedOffsets::default();
+            for topic in &self.topics {
+                let element = answer.find_partition(topic, *partition);
+                let offset = element.as_ref().and_then(|element| known(element.offset()));
+                let metadata = element.map(|element| element.metadata().to_owned()).filter(|text| !text.is_empty());
+                if offset.is_some() && metadata.is_some() {
+                    of_partition.metadata = metadata;
+                }
+                of_partition.offsets.push(offset);
+            }
+            committed.insert(*partition, of_partition);
+        }
+        Ok(committed)
+    }
+}
+
+/// An offset proper: not "beginning", "end" or "none".
+pub(super) fn known(offset: Offset) -> Option<i64> {
+    offset.to_raw().filter(|raw| *raw >= 0)
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,231 @@
+//! Reading back the state of assigned partitions, in the one order that is safe:
+//!
+//! ```text
+//!  producer initialised (earlier owner fenced) ─▶ committed offsets, stable ─▶ ends, open transactions included
+//!    ─▶ until committed readers see these ends ─▶ images to the end ─▶ journal to the end ─▶ verdict
+//!         ▲                                                                                   │ not there yet
+//!         └───────────────────────────────────────────────────────────────────────────────────┘ until the deadline
+//! ```
+//! Ends are found by "end of partition" events: the last offset of a transactional log is a marker nobody is given, so
+//! counting would wait for ever. The group member is served all the time; a rebalance or a stop interrupts.
+
+use super::Shell;
+use super::client::{self, Plain};
+use super::error::Error;
+use super::member::{CommittedOffsets, Member};
+use crate::journal::{Restored, Restorer, Verdict};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How long one request for the ends of a partition may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause before looking again at something that is not there yet.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The broker's default of `transaction.abort.timed.out.transaction.cleanup.interval.ms`: how much later than its
+/// timeout an abandoned transaction may be aborted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A partition's state and what the group had committed.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) restored: Restored,
+    pub(super) committed: CommittedOffsets,
+    /// Records of images and journal.
+    pub(super) records: u64,
+}
+
+/// Reads back these partitions. The caller's producer is initialised already.
+pub(super) fn restore(
+    shell: &Shell,
+    worker: usize,
+    member: &Member,
+    partitions: &BTreeSet<i32>,
+) -> Result<BTreeMap<i32, Found>, Error> {
+    let restore = Restore { shell, worker, member };
+    let patience = shell.clients.transaction_timeout() + CLEANUP_INTERVAL;
+    let deadline = Instant::now() + patience;
+    let mut found = BTreeMap::new();
+    let mut missing = partitions.clone();
+    while !missing.is_empty() {
+        for (partition, verdict) in restore.attempt(&missing, deadline)? {
+            match verdict {
+                (Verdict::Ready(restored), committed, records) => {
+                    missing.remove(&partition);
+                    found.insert(partition, Found { restored: *restored, committed, records });
+                }
+                (Verdict::Retry(reason), _, _) if Instant::now() < deadline => {
+                    tracing::info!(partition, reason, "restore: reading again");
+                    restore.pause()?;
+                }
+                (Verdict::Retry(reason), _, _) => {
+                    return Err(Error::Refused(format!(
+                        "partition {partition}: after {} s still: {reason}; `touchline reset` is the only way round",
+                        patience.as_secs()
+                    )));
+                }
+                (Verdict::Refuse(refusal), _, _) => {
+                    return Err(Error::Refused(format!("partition {partition}: {refusal}")));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+struct Restore<'a> {
+    shell: &'a Shell,
+    worker: usize,
+    member: &'a Member,
+}
+
+type Attempt = BTreeMap<i32, (Verdict, CommittedOffsets, u64)>;
+
+impl Restore<'_> {
+    fn attempt(&self, partitions: &BTreeSet<i32>, deadline: Instant) -> Result<Attempt, Error> {
+        let mut committed = self.member.committed(partitions)?;
+        self.wait_for_ends(partitions, deadline)?;
+        let mut restorers: BTreeMap<i32, (Restorer, u64)> =
+            partitions.iter().map(|partition| (*partition, (self.shell.restorer(*partition), 0))).collect();
+        self.read_images(&mut restorers)?;
+        self.read_journal(&mut restorers)?;
+        let verdicts = restorers.into_iter().map(|(partition, (restorer, records))| {
+            let committed = committed.remove(&partition).unwrap_or_default();
+            let verdict = restorer.finish(committed.metadata.as_deref(), &committed.offsets);
+            (partition, (verdict, committed, records))
+        });
+        Ok(verdicts.collect())
+    }
+
+    /// Waits until readers of committed records see everything that is in the logs now: no transaction of an earlier
+    /// owner is open any more.
+    fn wait_for_ends(&self, partitions: &BTreeSet<i32>, deadline: Instant) -> Result<(), Error> {
+        let all = client::plain_consumer(&self.shell.clients.ends(), "creating a client")?;
+        let stable = client::plain_consumer(&self.shell.clients.restore(), "creating a client")?;
+        for topic in [&self.shell.topics.images, &self.shell.topics.journal] {
+            for partition in partitions {
+                let end = end(&all, topic, *partition)?;
+                while self::end(&stable, topic, *partition)? < end {
+                    if Instant::now() >= deadline {
+                        return Err(Error::Refused(format!(
+                            "{topic}-{partition}: a transaction of an earlier owner is still open; \
+                             `kafka-transactions.sh find-hanging` names it"
+                        )));
+                    }
+                    self.pause()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_images(&self, restorers: &mut BTreeMap<i32, (Restorer, u64)>) -> Result<(), Error> {
+        let starts = restorers.keys().map(|partition| (*partition, Offset::Beginning)).collect();
+        self.read_to_end(&self.shell.topics.images, &starts, &mut |message| {
+            let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };
+            *records += 1;
+            restorer
+                .image(message.key().unwrap_or_default(), message.payload(), seq_header(message))
+                .map_err(|refusal| refused(message, &refusal))
+        })
+    }
+
+    fn read_journal(&self, restorers: &mut BTreeMap<i32, (Restorer, u64)>) -> Result<(), Error> {
+        let mut starts = BTreeMap::new();
+        for (partition, (restorer, _)) in restorers.iter_mut() {
+            let from = restorer
+                .from_offset()
+                .map_err(|refusal| Error::Refused(format!("partition {partition}: {refusal}")))?;
+            starts.insert(*partition, from.map_or(Offset::Beginning, Offset::Offset));
+        }
+        self.read_to_end(&self.shell.topics.journal, &starts, &mut |message| {
+            let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };
+            *records += 1;
+            restorer
+                .journal(message.offset(), message.payload().unwrap_or_default())
+                .map_err(|refusal| refused(message, &refusal))
+        })
+    }
+
+    /// Hands every committed record of these partitions to `each`, up to the end as of now.
+    fn read_to_end(
+        &self,
+        topic: &str,
+        starts: &BTreeMap<i32, Offset>,
+        each: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let consumer = client::plain_consumer(&self.shell.clients.restore(), "creating a client")?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in starts {
+            let what = || Error::client(format!("reading {topic}-{partition}"));
+            list.add_partition_offset(topic, *partition, *offset).map_err(what())?;
+        }
+        consumer.assign(&list).map_err(Error::client(format!("reading {topic}")))?;
+        let mut open: BTreeSet<i32> = starts.keys().copied().collect();
+        let mut served = Instant::now();
+        while !open.is_empty() {
+            if served.elapsed() > PAUSE {
+                self.proceed()?;
+                served = Instant::now();
+            }
+            match consumer.poll(PAUSE) {
+                Some(Ok(message)) => each(&message)?,
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                Some(Err(error)) if is_lasting(&error) => {
+                    return Err(Error::client(format!("reading {topic} (is its log shorter than the checkpoint?)"))(
+                        error,
+                    ));
+                }
+                Some(Err(error)) => tracing::debug!(%error, topic, "restore"),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn pause(&self) -> Result<(), Error> {
+        std::thread::sleep(PAUSE);
+        self.proceed()
+    }
+
+    fn proceed(&self) -> Result<(), Error> {
+        self.shell.go_on(self.worker, "restoring")?;
+        if self.member.is_disturbed() { Err(Error::Interrupted("restoring")) } else { Ok(()) }
+    }
+}
+
+fn end(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
+    let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+    ends.map(|(_, end)| end).map_err(Error::client(format!("reading the end of {topic}-{partition}")))
+}
+
+/// Errors that will not go away by polling on.
+fn is_lasting(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::AutoOffsetReset
+                    | Code::OffsetOutOfRange
+                    | Code::UnknownTopicOrPartition
+                    | Code::TopicAuthorizationFailed
+            )
+        )
+}
+
+fn refused(message: &BorrowedMessage<'_>, refusal: &dyn std::fmt::Display) -> Error {
+    Error::Refused(format!("{}-{}-{}: {refusal}", message.topic(), message.partition(), message.offset()))
+}
+
+/// The decimal `seq` header of a tombstone.
+fn seq_header(message: &BorrowedMessage<'_>) -> Option<u64> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == "seq")?;
+    std::str::from_utf8(header.value?).ok()?.parse().ok()
+}

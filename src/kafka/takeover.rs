@@ -1,0 +1,142 @@
+//! Taking partitions over and giving them up.
+//!
+//! ```text
+//!            assigned                    state read back, positions known
+//!  (nothing) ────────▶ announced: Restoring ────────▶ owned: Running ──▶ Stopped (dlq limit, input_truncated)
+//!      ▲                      │ rebalance, stop            │ revoked          │
+//!      └──────────────────────┴──────── parked ◀───────────┴──────────────────┘
+//! ```
+//! A parked partition is used again only if the group's committed epoch and seq are still its own.
+
+use super::error::Error;
+use super::member::CommittedOffsets;
+use super::owned::Owned;
+use super::restore::{Found, restore};
+use super::worker::Worker;
+use crate::config::StartFrom;
+use crate::pipeline::Partition;
+use crate::status::State;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Worker<'_> {
+    /// Gives everything up. What was not committed is rolled back: `lost` says that nothing could be.
+    pub(super) fn park(&mut self, lost: bool) -> Result<(), Error> {
+        for (index, mut owned) in std::mem::take(&mut self.owned) {
+            if lost {
+                owned.partition.rollback();
+            }
+            self.parked.insert(index, owned.partition);
+        }
+        for partition in std::mem::take(&mut self.announced) {
+            self.shell.status.disown(partition);
+        }
+        self.close();
+        self.fetch.assign(&BTreeMap::new())
+    }
+
+    /// Makes these partitions ours, beside those we own.
+    pub(super) fn take_over(&mut self, partitions: &BTreeSet<i32>) -> Result<(), Error> {
+        self.announce(partitions);
+        let started = Instant::now();
+        let mut missing = partitions.clone();
+        for (index, committed) in self.member.committed(partitions)? {
+            let Some(partition) = self.parked.remove(&index) else { continue };
+            if committed.metadata.as_deref() == Some(partition.meta().metadata().as_str()) {
+                missing.remove(&index);
+                self.own(index, partition, &committed)?;
+            }
+        }
+        self.parked.clear();
+        let mut records = 0;
+        for (index, found) in restore(self.shell, self.index, &self.member, &missing)? {
+            let Found { restored, committed, records: read } = found;
+            records += read;
+            let shell = self.shell;
+            let partition = Partition::restored(Arc::clone(&shell.plan), Arc::clone(&shell.scorer), index, restored);
+            self.own(index, partition, &committed)?;
+        }
+        if !missing.is_empty() {
+            let took = started.elapsed();
+            tracing::info!(
+                worker = self.index,
+                partitions = missing.len(),
+                records,
+                took_ms = took.as_millis(),
+                "restored"
+            );
+            self.shell.signals.restored(records, took);
+        }
+        self.refetch()
+    }
+
+    /// Adds a partition whose state is complete; a source nobody has read yet begins at `start_from`.
+    fn own(&mut self, index: i32, mut partition: Partition, committed: &CommittedOffsets) -> Result<(), Error> {
+        let mut truncated = None;
+        for (source, topic) in (0_u16..).zip(&self.shell.topics.inputs) {
+            let at = usize::from(source);
+            let (first, next) = self.fetch.watermarks(at, index)?;
+            let known = partition.next_offset(source).or_else(|| committed.offsets.get(at).copied().flatten());
+            match known {
+                Some(offset) if offset < first => {
+                    truncated = Some(format!(
+                        "input_truncated: {topic}-{index} begins at {first}, the next record is {offset}: \
+                         {} records are gone",
+                        first - offset
+                    ));
+                }
+                Some(_) => {}
+                None => partition.start_at(source, self.first_offset(at, index, first, next)?),
+            }
+        }
+        let sources = self.shell.topics.inputs.len();
+        self.owned.insert(index, Owned::new(partition, sources));
+        self.shell.status.update(index, |status| status.state = State::Running);
+        if let Some(reason) = truncated {
+            self.stop(index, &reason);
+        }
+        Ok(())
+    }
+
+    fn first_offset(&self, source: usize, partition: i32, first: i64, next: i64) -> Result<i64, Error> {
+        match self.shell.kafka.start_from {
+            Some(StartFrom::Earliest) => Ok(first),
+            Some(StartFrom::Latest) => Ok(next),
+            Some(StartFrom::At(time)) => Ok(self.fetch.offset_at(source, partition, time.0)?.unwrap_or(next)),
+            None => Err(Error::Refused(
+                "kafka.start_from: a first start must say where to begin: earliest, latest or a moment".to_owned(),
+            )),
+        }
+    }
+
+    /// Reads every source of every running partition from its next offset on; what was read and not fed is forgotten.
+    pub(super) fn refetch(&mut self) -> Result<(), Error> {
+        let mut positions = BTreeMap::new();
+        for (index, owned) in &mut self.owned {
+            owned.forget_queue();
+            if !owned.is_stopped {
+                positions.insert(*index, owned.positions());
+            }
+        }
+        self.must_refetch = false;
+        self.fetch.assign(&positions)
+    }
+
+    /// The broker has no record at a wanted offset: finds whose, and stops them.
+    pub(super) fn stop_truncated(&mut self, source: usize) -> Result<(), Error> {
+        let mut gone = Vec::new();
+        for (index, owned) in &self.owned {
+            let (first, next) = self.fetch.watermarks(source, *index)?;
+            let wanted = owned.positions().get(source).copied().unwrap_or(first);
+            if wanted < first || wanted > next {
+                let topic = self.shell.topics.inputs.get(source).map_or("", String::as_str);
+                gone.push((*index, format!("input_truncated: {topic}-{index} holds {first} to {next}, not {wanted}")));
+            }
+        }
+        for (index, reason) in gone {
+            self.stop(index, &reason);
+        }
+        self.refetch()
+    }
+}

@@ -1,0 +1,253 @@
+//! The topics the service needs: what each must be like, creating the missing ones, and the differences of the rest.
+
+use super::client::{self, Clients};
+use super::error::Error;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+/// How long one administrative request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const DAY_MS: i64 = 86_400_000;
+
+/// Names of all topics of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Topics {
+    /// The user's input topics, in the order of the sources.
+    pub inputs: Vec<String>,
+    /// Alert changes.
+    pub alerts: String,
+    /// Experience changes.
+    pub experience: String,
+    /// Rejected records.
+    pub dlq: String,
+    /// State images and checkpoints.
+    pub images: String,
+    /// Applied inputs.
+    pub journal: String,
+}
+
+/// A topic setting and what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    Is(&'static str),
+    /// At least so much; -1 is without limit.
+    AtLeast(i64),
+}
+
+impl Rule {
+    fn accepts(&self, actual: &str) -> bool {
+        match self {
+            Self::Is(wanted) => actual == *wanted,
+            Self::AtLeast(least) => actual.parse::<i64>().is_ok_and(|value| value == -1 || value >= *least),
+        }
+    }
+
+    /// The value a new topic gets.
+    fn value(&self) -> String {
+        match self {
+            Self::Is(wanted) => (*wanted).to_owned(),
+            Self::AtLeast(least) => least.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Is(wanted) => f.write_str(wanted),
+            Self::AtLeast(least) => write!(f, "at least {least}, or -1"),
+        }
+    }
+}
+
+const APPEND_TIME: (&str, Rule) = ("message.timestamp.type", Rule::Is("LogAppendTime"));
+const COMPACT: (&str, Rule) = ("cleanup.policy", Rule::Is("compact"));
+const DELETE: (&str, Rule) = ("cleanup.policy", Rule::Is("delete"));
+
+impl Topics {
+    /// The topics that are ours and the rules of each.
+    fn rules(&self) -> [(&str, Vec<(&'static str, Rule)>); 5] {
+        let kept = |days: i64| ("retention.ms", Rule::AtLeast(days * DAY_MS));
+        let unlimited = ("retention.bytes", Rule::Is("-1"));
+        [
+            (&self.alerts, vec![DELETE, kept(7), APPEND_TIME]),
+            (&self.experience, vec![COMPACT]),
+            (&self.dlq, vec![DELETE, kept(14)]),
+            (&self.images, vec![COMPACT, APPEND_TIME]),
+            (&self.journal, vec![DELETE, kept(7), unlimited, APPEND_TIME]),
+        ]
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let ours = [&self.alerts, &self.experience, &self.dlq, &self.images, &self.journal];
+        self.inputs.iter().chain(ours).map(String::as_str)
+    }
+}
+
+/// How many partitions each topic has; topics that do not exist are left out.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub fn partition_counts(clients: &Clients, topics: &Topics) -> Result<BTreeMap<String, i32>, Error> {
+    let consumer = client::plain_consumer(&clients.common(), "creating a client")?;
+    // Of all topics: asking for one that is missing could create it on brokers with automatic creation.
+    let metadata = consumer
+        .fetch_metadata(None, TIMEOUT)
+        .map_err(Error::client(format!("asking {} for its topics", clients.brokers())))?;
+    let counts: BTreeMap<&str, usize> = metadata.topics().iter().map(|t| (t.name(), t.partitions().len())).collect();
+    let known = topics.all().filter_map(|topic| {
+        let count = i32::try_from(*counts.get(topic)?).ok()?;
+        Some((topic.to_owned(), count))
+    });
+    Ok(known.collect())
+}
+
+/// The partition count that all topics share.
+///
+/// # Errors
+/// One line per topic that is missing or has another count than the first input.
+pub fn common_count(topics: &Topics, counts: &BTreeMap<String, i32>) -> Result<i32, Vec<String>> {
+    let wanted = topics.inputs.iter().find_map(|topic| counts.get(topic)).copied().unwrap_or(0);
+    let mut problems = Vec::new();
+    for topic in topics.all() {
+        match counts.get(topic) {
+            None if topics.inputs.iter().any(|input| input == topic) => {
+                problems.push(format!("{topic}: the input topic does not exist"));
+            }
+            None => problems.push(format!("{topic}: does not exist; `touchline topics --create` creates it")),
+            Some(count) if *count != wanted => problems.push(format!(
+                "{topic}: has {count} partitions, the inputs have {wanted}: topics must be co-partitioned"
+            )),
+            Some(_) => {}
+        }
+    }
+    if problems.is_empty() { Ok(wanted) } else { Err(problems) }
+}
+
+/// Settings of existing topics that differ from what the guarantees need, one line each.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub fn differences(clients: &Clients, topics: &Topics, counts: &BTreeMap<String, i32>) -> Result<Vec<String>, Error> {
+    let rules = topics.rules();
+    let existing: Vec<_> = rules.iter().filter(|(topic, _)| counts.contains_key(*topic)).collect();
+    if existing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked: Vec<_> = existing.iter().map(|(topic, _)| ResourceSpecifier::Topic(topic)).collect();
+    let answers = with_admin(clients, async |admin, options| admin.describe_configs(&asked, options).await)?
+        .map_err(Error::client("reading the settings of the topics"))?;
+    let mut lines = Vec::new();
+    for ((topic, rules), answer) in existing.iter().zip(answers) {
+        let resource =
+            answer.map_err(|code| Error::Refused(format!("{topic}: its settings cannot be read: {code}")))?;
+        for (name, rule) in rules {
+            let actual = resource.get(name).and_then(|entry| entry.value.as_deref()).unwrap_or("");
+            if !rule.accepts(actual) {
+                lines.push(format!("{topic}: {name} is {actual:?}, must be {rule}"));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Creates the missing topics of ours, with `partitions` and the rules' values; also the inputs when told.
+///
+/// # Errors
+/// Names the first topic that could not be created.
+pub fn create(
+    clients: &Clients,
+    topics: &Topics,
+    counts: &BTreeMap<String, i32>,
+    partitions: i32,
+    replication: i32,
+) -> Result<Vec<String>, Error> {
+    let inputs = topics.inputs.iter().map(|topic| (topic.as_str(), Vec::new()));
+    let missing: Vec<_> = inputs.chain(topics.rules()).filter(|(topic, _)| !counts.contains_key(*topic)).collect();
+    let values: Vec<Vec<(&str, String)>> =
+        missing.iter().map(|(_, rules)| rules.iter().map(|(name, rule)| (*name, rule.value())).collect()).collect();
+    let new: Vec<NewTopic<'_>> = missing
+        .iter()
+        .zip(&values)
+        .map(|((topic, _), values)| {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+            values.iter().fold(new, |new, (name, value)| new.set(name, value))
+        })
+        .collect();
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let results = with_admin(clients, async |admin, options| admin.create_topics(&new, options).await)?
+        .map_err(Error::client("creating topics"))?;
+    let mut created = Vec::new();
+    for result in results {
+        let topic = result.map_err(|(topic, code)| Error::Refused(format!("{topic}: cannot be created: {code}")))?;
+        created.push(topic);
+    }
+    Ok(created)
+}
+
+/// Runs one administrative request to its end.
+fn with_admin<F, T>(clients: &Clients, request: F) -> Result<T, Error>
+where
+    F: AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T,
+{
+    let admin: AdminClient<DefaultClientContext> =
+        clients.common().create().map_err(Error::client("creating an administrative client"))?;
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    block_on(request(&admin, &options))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| Error::Refused(format!("a runtime cannot be started: {error}")))?;
+    Ok(runtime.block_on(future))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics {
+            inputs: vec!["in.a".to_owned(), "in.b".to_owned()],
+            alerts: "alerts".to_owned(),
+            experience: "experience".to_owned(),
+            dlq: "dlq".to_owned(),
+            images: "images".to_owned(),
+            journal: "journal".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_topic_must_exist_with_one_count() {
+        let topics = topics();
+        let mut counts: BTreeMap<String, i32> = topics.all().map(|topic| (topic.to_owned(), 4)).collect();
+        assert_eq!(common_count(&topics, &counts), Ok(4));
+        counts.insert("in.b".to_owned(), 3);
+        counts.remove("images");
+        let problems = common_count(&topics, &counts).expect_err("two problems");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("in.b: has 3 partitions"));
+        assert!(problems[1].starts_with("images: does not exist"));
+    }
+
+    #[test]
+    fn longer_or_unlimited_retention_is_accepted() {
+        for (rule, actual, accepted) in [
+            (Rule::AtLeast(7), "7", true),
+            (Rule::AtLeast(7), "8", true),
+            (Rule::AtLeast(7), "-1", true),
+            (Rule::AtLeast(7), "6", false),
+            (Rule::AtLeast(7), "", false),
+            (Rule::Is("compact"), "compact", true),
+            (Rule::Is("compact"), "delete", false),
+        ] {
+            assert_eq!(rule.accepts(actual), accepted, "{rule} {actual}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The transactional producer of a worker.
+//!
+//! ```text
+//! begin ─▶ send… ─▶ pump ─▶ offsets ─▶ commit ─▶ Committed
+//!   │        │        │        │          │
+//!   └────────┴────────┴────────┴──────────┴── Abort ─▶ drain, abort ─▶ Aborted      roll back, rewind
+//!                                  error, silence ─▶ drop the producer ─▶ Doubt     a new one, decide by the offsets
+//! ```
+//! librdkafka sends EndTxn again by itself when the answer is lost, and that ghost may end a *later* transaction. So
+//! whatever smells of a lost answer around a commit or abort (an error, a transport event, a long silence) is doubt:
+//! this producer is never used again.
+//!
+//! Everything is delivered before commit is called: the client's own flush waits in steps of 100 ms.
+
+use super::client::{self, Clients};
+use super::error::{Class, Error, class, is_transport};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long one attempt of `init_transactions` or of sending offsets may take before others get their turn.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How a transaction ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Committed, beyond doubt.
+    Committed,
+    /// Aborted, beyond doubt.
+    Aborted(String),
+    /// Only the committed offsets can tell; this producer must be dropped.
+    Doubt(String),
+}
+
+/// One record to write.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) headers: Option<OwnedHeaders>,
+    /// Whether [`Transactions::delivered`] shall tell its offset.
+    pub(super) is_traced: bool,
+}
+
+/// Offsets of one partition, all sources, with their metadata.
+#[derive(Debug)]
+pub(super) struct Positions<'a> {
+    pub(super) partition: i32,
+    pub(super) offsets: Vec<(&'a str, i64)>,
+    pub(super) metadata: &'a str,
+}
+
+#[derive(Debug, Default)]
+struct Context {
+    /// Transport and timeout events so far.
+    disturbances: AtomicU64,
+    /// The first failed delivery of the transaction.
+    failed: Mutex<Option<String>>,
+    /// Lowest offset of a traced record by partition.
+    traced: Mutex<BTreeMap<i32, i64>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_transport(&error) {
+            self.disturbances.fetch_add(1, Ordering::Relaxed);
+        }
+        client::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, is_traced: usize) {
+        match result {
+            Ok(message) if is_traced == 1 => {
+                let mut traced = self.traced.lock().unwrap_or_else(PoisonError::into_inner);
+                let lowest = traced.entry(message.partition()).or_insert(message.offset());
+                *lowest = message.offset().min(*lowest);
+            }
+            Ok(_) => {}
+            Err((error, message)) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed
+                    .get_or_insert_with(|| format!("writing to {}-{}: {error}", message.topic(), message.partition()));
+            }
+        }
+    }
+}
+
+/// The producer and the rules of its use.
+pub(super) struct Transactions {
+    producer: BaseProducer<Context>,
+    timeout: Duration,
+    doubt_after: Duration,
+}
+
+impl std::fmt::Debug for Transactions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transactions").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Transactions {
+    /// A producer that fenced all earlier ones of its transactional id and aborted what they left open. `proceed` is
+    /// asked between attempts.
+    pub(super) fn init(
+        clients: &Clients,
+        instance: &str,
+        worker: usize,
+        doubt_after: Duration,
+        proceed: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let config = clients.producer(instance, worker);
+        let producer: BaseProducer<Context> =
+            config.create_with_context(Context::default()).map_err(Error::client("creating the producer"))?;
+        let timeout = clients.transaction_timeout();
+        let deadline = Instant::now() + 6 * timeout;
+        loop {
+            proceed()?;
+            match producer.init_transactions(ATTEMPT) {
+                Ok(()) => return Ok(Self { producer, timeout, doubt_after }),
+                Err(error) if class(&error) == Class::Retriable && Instant::now() < deadline => {
+                    tracing::info!(%error, "initialising transactions takes longer");
+                }
+                Err(error) => return Err(Error::client("initialising transactions")(error)),
+            }
+        }
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&self) -> Result<(), String> {
+        *self.context().failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.context().traced.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.producer.begin_transaction().map_err(|error| format!("beginning a transaction: {error}"))
+    }
+
+    /// Queues one record; serves the network while the queue is full.
+    pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), String> {
+        let mut record = BaseRecord::with_opaque_to(outgoing.topic, usize::from(outgoing.is_traced));
+        record.partition = Some(outgoing.partition);
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.headers = outgoing.headers;
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    self.producer.poll(Duration::from_millis(1));
+                    record = back;
+                }
+                Err((error, _)) => {
+                    return Err(format!("writing to {}-{}: {error}", outgoing.topic, outgoing.partition));
+                }
+            }
+        }
+    }
+
+    /// Offsets of the records traced in this transaction: partition → lowest offset.
+    pub(super) fn delivered(&self) -> BTreeMap<i32, i64> {
+        std::mem::take(&mut *self.context().traced.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Delivers everything, adds the offsets and commits; or aborts what can be aborted.
+    pub(super) fn commit(&self, positions: &[Positions<'_>], group: Option<&ConsumerGroupMetadata>) -> Ended {
+        let Some(group) = group else { return self.abort("this member is not in the group") };
+        if let Err(why) = self.pump() {
+            return self.abort(&why);
+        }
+        let offsets = match offsets(positions) {
+            Ok(offsets) => offsets,
+            Err(error) => return self.abort(&format!("listing offsets: {error}")),
+        };
+        let deadline = Instant::now() + self.timeout;
+        while let Err(error) = self.producer.send_offsets_to_transaction(&offsets, group, ATTEMPT) {
+            match class(&error) {
+                Class::Retriable if Instant::now() < deadline => {}
+                Class::Retriable | Class::Abort => return self.abort(&format!("sending offsets: {error}")),
+                Class::Recreate => return Ended::Doubt(format!("sending offsets: {error}")),
+            }
+        }
+        self.end("committing", Ended::Committed, |producer| producer.commit_transaction(Timeout::Never))
+    }
+
+    /// Gives the transaction up. With records still on their way an abort would only wait, so they are served first.
+    pub(super) fn abort(&self, why: &str) -> Ended {
+        // What could not be delivered in time is purged by the abort itself.
+        if let Err(pump) = self.pump() {
+            tracing::debug!(pump, "delivering before an abort");
+        }
+        let aborted = Ended::Aborted(why.to_owned());
+        self.end(why, aborted, |producer| producer.abort_transaction(Timeout::Never))
+    }
+
+    /// The last step of a transaction, and whether its answer can be trusted.
+    fn end(&self, what: &str, ended: Ended, step: impl Fn(&BaseProducer<Context>) -> Result<(), KafkaError>) -> Ended {
+        self.serve_events();
+        let disturbances = self.context().disturbances.load(Ordering::Relaxed);
+        let started = Instant::now();
+        let deadline = started + self.timeout;
+        while let Err(error) = step(&self.producer) {
+            match class(&error) {
+                Class::Retriable if Instant::now() < deadline => {}
+                Class::Abort if ended == Ended::Committed => return self.abort(&format!("{what}: {error}")),
+                Class::Retriable | Class::Abort | Class::Recreate => return Ended::Doubt(format!("{what}: {error}")),
+            }
+        }
+        let took = started.elapsed();
+        self.serve_events();
+        if self.context().disturbances.load(Ordering::Relaxed) != disturbances {
+            return Ended::Doubt(format!("{what}: the connection was disturbed"));
+        }
+        if took > self.doubt_after {
+            return Ended::Doubt(format!("{what}: took {} ms", took.as_millis()));
+        }
+        ended
+    }
+
+    /// Waits until every record is delivered.
+    fn pump(&self) -> Result<(), String> {
+        let deadline = Instant::now() + self.timeout;
+        // A flush of 1 ms sends at once, whatever linger.ms is, and serves delivery reports.
+        while self.producer.flush(Duration::from_millis(1)).is_err() {
+            if Instant::now() >= deadline {
+                return Err(format!("{} records were not delivered in time", self.producer.in_flight_count()));
+            }
+        }
+        let failed = self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn serve_events(&self) {
+        for _ in 0..8 {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn context(&self) -> &Context {
+        self.producer.client().context()
+    }
+}
+
+fn offsets(positions: &[Positions<'_>]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for position in positions {
+        for (topic, offset) in &position.offsets {
+            let mut element = list.add_partition(topic, position.partition);
+            element.set_offset(Offset::Offset(*offset))?;
+            element.set_metadata(position.metadata);
+        }
+    }
+    Ok(list)
+}

@@ -1,0 +1,336 @@
+//! A worker: one thread, one group member, one transactional producer, and the partitions it owns.
+//!
+//! ```text
+//!            ┌────────────────────────── every turn ──────────────────────────┐
+//!  member ──▶ rebalance?  ──▶ fetch: topics → queues ──▶ feed: queues → engines ──▶ due? commit ──▶ answer queries
+//!                 │                                                                  │
+//!                 ▼                                                                  ├ aborted: roll back, rewind
+//!  revoked: commit, park, acknowledge       assigned: acknowledge, restore           └ doubt: new producer, decide
+//! ```
+//! Records are produced only when a transaction closes: between commits nothing of it is on the wire, so a rebalance,
+//! a stop or an error has one thing to undo, the memory.
+
+use super::commit::Committing;
+use super::error::Error;
+use super::fetch::{Fetch, Fetched};
+use super::member::{Member, Rebalance};
+use super::owned::{Owned, raw};
+use super::transaction::Transactions;
+use super::{Shell, assignment, client};
+use crate::journal::ImagesDue;
+use crate::pipeline::Partition;
+use crate::status::{self, Answer, Query, State};
+use rdkafka::message::Message;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// Records taken from one topic before the others have their turn.
+const FETCH_RUN: usize = 2_000;
+/// Wait of a turn that found nothing to do: bounds the latency a wait adds, and the idle cost.
+const REST: Duration = Duration::from_millis(3);
+/// The share of `drain_timeout` in which images are begun to be written on a stop.
+const DRAIN_IMAGES: f32 = 0.4;
+/// How often lag and the like are shown anew.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// Customer queries that may wait for an answer.
+const QUERIES_MAX: usize = 256;
+
+/// See the module.
+pub(super) struct Worker<'a> {
+    pub(super) shell: &'a Shell,
+    pub(super) index: usize,
+    pub(super) instance: String,
+    pub(super) member: Member,
+    pub(super) fetch: &'a Fetch,
+    /// None only while it is replaced.
+    pub(super) transactions: Option<Transactions>,
+    pub(super) owned: BTreeMap<i32, Owned<'a>>,
+    /// Revoked, kept until the next assignment: used again if nobody committed in between.
+    pub(super) parked: BTreeMap<i32, Partition>,
+    pub(super) committing: Committing,
+    /// When the open transaction began.
+    pub(super) begun: Option<Instant>,
+    inputs: usize,
+    /// Partitions whose status entry is ours.
+    pub(super) announced: BTreeSet<i32>,
+    /// What is read has to change: a partition was stopped.
+    pub(super) must_refetch: bool,
+    shown: Instant,
+    queries: (SyncSender<Query>, Receiver<Query>),
+}
+
+impl<'a> Worker<'a> {
+    /// Connects and joins the group.
+    pub(super) fn start(shell: &'a Shell, fetch: &'a Fetch, index: usize, instance: &str) -> Result<Self, Error> {
+        let doubt_after = shell.doubt_after();
+        let transactions = Transactions::init(&shell.clients, instance, index, doubt_after, &mut || {
+            shell.go_on(index, "initialising transactions")
+        })?;
+        Ok(Self {
+            member: Member::join(&shell.clients, index, &shell.topics.inputs)?,
+            fetch,
+            transactions: Some(transactions),
+            owned: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            committing: Committing::default(),
+            begun: None,
+            inputs: 0,
+            announced: BTreeSet::new(),
+            must_refetch: false,
+            shown: Instant::now(),
+            queries: sync_channel(QUERIES_MAX),
+            shell,
+            index,
+            instance: instance.to_owned(),
+        })
+    }
+
+    /// Works until a stop is asked for, then commits what is in memory.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        while !self.shell.shutdown.is_requested() {
+            match self.turn() {
+                Err(Error::Interrupted(what)) => tracing::info!(worker = self.index, what, "interrupted"),
+                other => other?,
+            }
+        }
+        self.finish()
+    }
+
+    fn turn(&mut self) -> Result<(), Error> {
+        self.shell.status.beat(self.index, status::now());
+        for event in self.member.poll(Duration::ZERO)? {
+            self.rebalance(event)?;
+        }
+        let fetched = self.fetch_all()?;
+        let fed = self.feed_all();
+        self.tick_idle();
+        if self.is_due() {
+            self.commit(ImagesDue::Due)?;
+        }
+        if self.begun.is_none() {
+            self.answer_queries();
+            self.show();
+        }
+        if self.must_refetch {
+            self.refetch()?;
+        }
+        if fetched + fed == 0 {
+            std::thread::sleep(REST);
+        }
+        Ok(())
+    }
+
+    fn rebalance(&mut self, event: Rebalance) -> Result<(), Error> {
+        match event {
+            Rebalance::Revoked { lost } => {
+                if !lost {
+                    self.commit(ImagesDue::Due)?;
+                }
+                self.park(lost)?;
+                self.member.acknowledge_revoked()
+            }
+            Rebalance::Assigned(assigned) => {
+                let partitions = assignment::co_owned(&self.shell.topics.inputs, &assigned).map_err(Error::Refused)?;
+                self.member.acknowledge_assigned()?;
+                self.take_over(&partitions)
+            }
+        }
+    }
+
+    /// Status entries for partitions assigned here.
+    pub(super) fn announce(&mut self, partitions: &BTreeSet<i32>) {
+        for partition in partitions {
+            self.shell.status.own(*partition, self.queries.0.clone());
+            self.announced.insert(*partition);
+        }
+        self.shell.status.set_joined();
+    }
+
+    /// Moves records from the topics into the queues. Answers how many.
+    fn fetch_all(&mut self) -> Result<usize, Error> {
+        if self.owned.is_empty() {
+            return Ok(0);
+        }
+        let mut fetched = 0;
+        for source in 0..self.shell.topics.inputs.len() {
+            if self.wants(source) {
+                fetched += self.fetch_source(source)?;
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// A topic is not polled while one of its queues is full, unless a partition has to wait for just this topic.
+    fn wants(&self, source: usize) -> bool {
+        let is_full = self.owned.values().any(|owned| owned.queue.is_full(source));
+        !is_full || self.owned.values().any(|owned| owned.waits_for(source))
+    }
+
+    fn fetch_source(&mut self, source: usize) -> Result<usize, Error> {
+        for fetched in 0..FETCH_RUN {
+            match self.fetch.poll(source, Duration::ZERO)? {
+                Fetched::Record(message) => {
+                    if let Some(owned) = self.owned.get_mut(&message.partition()) {
+                        owned.push(source, message);
+                    }
+                }
+                Fetched::End(partition) => {
+                    if let Some(owned) = self.owned.get_mut(&partition) {
+                        owned.reached_end(source, true);
+                    }
+                }
+                Fetched::Nothing => return Ok(fetched),
+                Fetched::OutOfRange => {
+                    self.stop_truncated(source)?;
+                    return Ok(fetched);
+                }
+            }
+        }
+        Ok(FETCH_RUN)
+    }
+
+    /// Feeds the engines, the lowest record of each partition first, until the transaction is full.
+    fn feed_all(&mut self) -> usize {
+        let wait_max = client::span(self.shell.kafka.merge_wait_max);
+        let room = self.shell.kafka.transaction_inputs_max.saturating_sub(self.inputs);
+        let (mut fed, mut forced, mut stopped) = (0, 0, Vec::new());
+        for (index, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.is_stopped) {
+            while fed < room {
+                let Some((source, message, is_forced)) = owned.take(wait_max) else { break };
+                owned.partition.record(&raw(*index, source, &message));
+                fed += 1;
+                forced += u64::from(is_forced);
+                if let Some(reason) = owned.partition.stop_reason() {
+                    stopped.push((*index, reason));
+                    break;
+                }
+            }
+        }
+        if fed > 0 {
+            self.begun.get_or_insert_with(Instant::now);
+            self.inputs += fed;
+        }
+        if forced > 0 {
+            self.shell.signals.merge_forced(forced);
+        }
+        for (partition, reason) in stopped {
+            self.stop(partition, &reason);
+        }
+        fed
+    }
+
+    /// The partition takes no more records; the reason is shown until a person acted.
+    pub(super) fn stop(&mut self, partition: i32, reason: &str) {
+        tracing::error!(partition, reason, "partition is stopped; the others go on");
+        if let Some(owned) = self.owned.get_mut(&partition) {
+            owned.is_stopped = true;
+            owned.forget_queue();
+        }
+        self.must_refetch = true;
+        self.shell.status.update(partition, |status| status.state = State::Stopped(reason.to_owned()));
+    }
+
+    /// Lets the clock fire the timers of partitions that have had nothing to read for a while, and brings their images
+    /// up to date.
+    fn tick_idle(&mut self) {
+        let (kafka, now) = (&self.shell.kafka, status::now());
+        let (idle_after, checkpoint_interval) =
+            (client::span(kafka.idle_after), self.shell.plan.bounds.checkpoint_interval);
+        for owned in self.owned.values_mut() {
+            if !owned.is_idle(idle_after) {
+                continue;
+            }
+            if kafka.idle_ticks {
+                owned.partition.idle(now);
+            }
+            let is_dirty = owned.partition.book().dirty_customers() > 0;
+            owned.is_checkpoint_due = is_dirty && now.since(owned.progressed_at) >= checkpoint_interval.0;
+            if owned.has_work() {
+                self.begun.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let kafka = &self.shell.kafka;
+        let Some(begun) = self.begun else { return false };
+        if begun.elapsed() >= client::span(kafka.commit_interval) || self.inputs >= kafka.transaction_inputs_max {
+            return true;
+        }
+        let (outputs, bytes): (u64, usize) = self.owned.values().fold((0, 0), |(outputs, bytes), owned| {
+            let pending = owned.partition.pending();
+            (outputs + pending.outputs, bytes + pending.bytes)
+        });
+        usize::try_from(outputs).unwrap_or(usize::MAX) >= kafka.transaction_outputs_max
+            || bytes >= kafka.transaction_bytes_max
+    }
+
+    /// The open transaction is over, one way or the other.
+    pub(super) fn close(&mut self) {
+        self.begun = None;
+        self.inputs = 0;
+    }
+
+    /// Answers customer queries; only called when memory equals what is committed.
+    pub(super) fn answer_queries(&self) {
+        while let Ok(query) = self.queries.1.try_recv() {
+            let answer = match self.owned.get(&query.partition) {
+                None => Answer::NotOwned,
+                Some(owned) => match owned.partition.engine().view(&query.customer_id) {
+                    Some(view) => Answer::View(Box::new(view)),
+                    None => Answer::Unknown,
+                },
+            };
+            // Whoever asked may have given up waiting; nothing is lost by that.
+            drop(query.reply.send(answer));
+        }
+    }
+
+    /// Shows where each partition stands, every second.
+    fn show(&mut self) {
+        if self.shown.elapsed() < SHOW_EVERY {
+            return;
+        }
+        self.shown = Instant::now();
+        for (index, owned) in &self.owned {
+            let (partition, inputs) = (&owned.partition, &self.shell.topics.inputs);
+            let lag = inputs.iter().enumerate().zip(owned.positions()).map(|((source, topic), next)| {
+                let end = self.fetch.end(source, *index).unwrap_or(next);
+                (topic.clone(), end.saturating_sub(next).max(0))
+            });
+            let (lag, open_alerts) = (lag.collect(), partition.engine().open_alerts());
+            self.shell.status.update(*index, |status| {
+                status.lag = lag;
+                status.last_progress = owned.progressed_at;
+                status.watermark = partition.watermark();
+                status.customers = u64::try_from(partition.engine().customers()).unwrap_or(u64::MAX);
+                status.open_alerts = open_alerts;
+                status.fates = partition.counters().fates().to_vec();
+            });
+        }
+    }
+
+    /// Commits, writes the images that are out of date so that the next start replays nothing, and leaves the group.
+    fn finish(mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
+        for event in self.member.poll(Duration::ZERO)? {
+            if event == (Rebalance::Revoked { lost: true }) {
+                return Ok(());
+            }
+        }
+        self.commit(ImagesDue::Due)?;
+        let partitions: Vec<i32> = self.owned.keys().copied().collect();
+        for partition in partitions.into_iter().take_while(|_| started.elapsed() < budget) {
+            self.shell.status.beat(self.index, status::now());
+            self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+        }
+        tracing::info!(
+            worker = self.index,
+            took_ms = started.elapsed().as_millis(),
+            "stopped: everything is committed"
+        );
+        Ok(())
+    }
+}

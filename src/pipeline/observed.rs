@@ -1,0 +1,43 @@
+//! What a partition saw since the last commit, for metrics: gathered beside the work, read by the shell after the
+//! commit, forgotten on rollback.
+
+use crate::codec::Code;
+use crate::engine::Limit;
+use crate::model::{Channel, Micro, Phase, Severity, Timestamp};
+use std::collections::BTreeMap;
+
+/// One alert change, without the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObservedAlert {
+    /// The rule's kind.
+    pub kind: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// What happened.
+    pub phase: Phase,
+    /// Timestamp of the record behind it; none for a timer.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// Counts and readings of one transaction of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Accepted touchpoints by channel, in the order of [`Channel::ALL`].
+    pub channels: [u64; Channel::ALL.len()],
+    /// Every signal's score.
+    pub scores: Vec<(Channel, Micro)>,
+    /// Published experience indexes.
+    pub indexes: Vec<i64>,
+    /// Alert changes.
+    pub alerts: Vec<ObservedAlert>,
+    /// Rejected records by reason.
+    pub rejected: BTreeMap<Code, u64>,
+    /// Refused touchpoints by limit.
+    pub refused: Vec<(Limit, u64)>,
+    /// Event times clamped to the record's timestamp.
+    pub clamped: u64,
+    /// Touchpoints of a kind the catalogue does not know.
+    pub unknown_kinds: u64,
+    /// Alerts not opened because of the daily cap.
+    pub capped: u64,
+}

@@ -1,0 +1,505 @@
+//! One partition of every input: records in, [`Staged`] out. See the module for the life of a transaction.
+
+use super::score::score;
+use super::staged::{DeadLetter, Keyed, Pending, Staged};
+use super::{Observed, ObservedAlert, Plan, murmur};
+use crate::codec::{self, Code, RawRecord, Rejection};
+use crate::engine::{Engine, Input, Limit, Output, Why};
+use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Limiter, Meta, Restored, Restorer};
+use crate::model::{AlertChange, Channel, ExperienceChange, Micro, Scored, Timestamp, Touchpoint, hash64};
+use crate::sentiment::Scorer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Records over which the share of rejected ones is taken.
+const LIMITER_WINDOW: u64 = 10_000;
+/// A dead letter's payload is cut to this: it must fit the broker's default record limit with its headers.
+const DEAD_LETTER_BYTES_MAX: usize = 900 * 1024;
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// Applied in full (withdrawn consent too).
+    Applied,
+    /// Applied beyond the lateness: panes only.
+    Late,
+    /// Seen before.
+    Duplicate,
+    /// Refused by a limit.
+    Refused(Limit),
+    /// Rejected; it is among the staged dead letters. Look at [`Partition::stop_reason`] after it.
+    Dlq(Code),
+}
+
+/// What a customer's part of the current transaction comes to on the experience topic.
+#[derive(Debug)]
+enum Published {
+    Change(Box<ExperienceChange>),
+    Gone,
+}
+
+/// All customers of one partition, its books and the transaction in progress.
+#[derive(Debug)]
+pub struct Partition {
+    plan: Arc<Plan>,
+    scorer: Arc<Scorer>,
+    number: i32,
+    journalled: bool,
+    engine: Engine,
+    book: Book,
+    outputs: Vec<Output>,
+    alerts: Vec<AlertChange>,
+    experience: Vec<(Arc<str>, Published)>,
+    experience_index: BTreeMap<Arc<str>, usize>,
+    dlq: Vec<DeadLetter>,
+    dlq_bytes: usize,
+    inputs: u64,
+    observed: Observed,
+    /// Scratch for text scoring.
+    masked: String,
+}
+
+impl Partition {
+    /// A partition without history. `epoch` is drawn at random by the shell; without `journalled` (replay of files)
+    /// neither journal nor images are made.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, scorer: Arc<Scorer>, partition: i32, epoch: u64, journalled: bool) -> Self {
+        let meta = Meta { epoch, positions: vec![None; plan.sources.len()], ..Meta::default() };
+        let engine = Engine::new(Arc::clone(&plan.settings));
+        let book = Book::new(identity(&plan, partition), policy(&plan), meta);
+        Self::of(plan, scorer, partition, journalled, engine, book)
+    }
+
+    /// The restore of a partition: feed it the topics, then give its [`Restored`] to [`Self::restored`].
+    #[must_use]
+    pub fn restorer(plan: &Plan, partition: i32, fresh_epoch: u64) -> Restorer {
+        Restorer::new(Arc::clone(&plan.settings), identity(plan, partition), policy(plan), fresh_epoch)
+    }
+
+    /// A partition as restored.
+    #[must_use]
+    pub fn restored(plan: Arc<Plan>, scorer: Arc<Scorer>, partition: i32, restored: Restored) -> Self {
+        Self::of(plan, scorer, partition, true, restored.engine, restored.book)
+    }
+
+    fn of(plan: Arc<Plan>, scorer: Arc<Scorer>, number: i32, journalled: bool, engine: Engine, book: Book) -> Self {
+        Self {
+            plan,
+            scorer,
+            number,
+            journalled,
+            engine,
+            book,
+            outputs: Vec::new(),
+            alerts: Vec::new(),
+            experience: Vec::new(),
+            experience_index: BTreeMap::new(),
+            dlq: Vec::new(),
+            dlq_bytes: 0,
+            inputs: 0,
+            observed: Observed::default(),
+            masked: String::new(),
+        }
+    }
+
+    /// Sets where a source starts, before its first record: a group without offsets.
+    pub fn start_at(&mut self, source: u16, next_offset: i64) {
+        self.book.start_at(usize::from(source), next_offset);
+    }
+
+    /// Takes one record: decodes, judges, scores and applies it, then fires the timers that stream time has passed.
+    pub fn record(&mut self, raw: &RawRecord<'_>) -> Fate {
+        let plan = Arc::clone(&self.plan);
+        let source = plan.sources.get(usize::from(raw.position.source));
+        let Some(input) = source.and_then(|(_, input)| plan.inputs.get(*input)) else {
+            let detail = "a record of a source that the configuration does not name".to_owned();
+            return self.accept(raw, Err(Rejection { code: Code::Unmapped, detail }));
+        };
+        let too_large = raw.value.is_some_and(|value| value.len() > plan.bounds.record_bytes_max);
+        let decoded = if too_large {
+            let detail = format!("more than {} bytes", plan.bounds.record_bytes_max);
+            Err(Rejection { code: Code::TooLarge, detail })
+        } else {
+            codec::decode(input, raw)
+        };
+        self.accept(raw, decoded)
+    }
+
+    /// As [`Self::record`], for a record decoded by the caller.
+    pub fn accept(&mut self, raw: &RawRecord<'_>, decoded: Result<Touchpoint<'_>, Rejection>) -> Fate {
+        self.inputs += 1;
+        let meta = self.book.meta_mut();
+        if let Some(position) = meta.positions.get_mut(usize::from(raw.position.source)) {
+            *position = Some(raw.position.offset.saturating_add(1));
+        }
+        meta.clock = meta.clock.max(raw.recorded_at);
+        let fate = match decoded.and_then(|touchpoint| self.at_home(raw, touchpoint)) {
+            Ok(touchpoint) => self.touchpoint(raw, touchpoint),
+            Err(rejection) => self.reject(raw, &rejection),
+        };
+        self.count(fate);
+        fate
+    }
+
+    /// Whether the record's key belongs on this partition.
+    fn at_home<'a>(&self, raw: &RawRecord<'_>, touchpoint: Touchpoint<'a>) -> Result<Touchpoint<'a>, Rejection> {
+        let partitions = self.plan.partitions;
+        if partitions > 0 {
+            let key = raw.key.unwrap_or(touchpoint.customer_id.as_bytes());
+            let home = murmur::partition_of(key, partitions);
+            if home != self.number {
+                let detail = format!("the key belongs on partition {home} of {partitions} (murmur2)");
+                return Err(Rejection { code: Code::ForeignPartition, detail });
+            }
+        }
+        Ok(touchpoint)
+    }
+
+    fn touchpoint(&mut self, raw: &RawRecord<'_>, mut touchpoint: Touchpoint<'_>) -> Fate {
+        let skew_ms = self.plan.bounds.future_skew.0;
+        let clamp = raw.recorded_at.filter(|recorded_at| touchpoint.occurred_at > recorded_at.plus(skew_ms));
+        if let Some(recorded_at) = clamp {
+            touchpoint.occurred_at = recorded_at;
+            self.book.meta_mut().counters.clamped += 1;
+            self.observed.clamped += 1;
+        }
+        self.book.meta_mut().counters.unknown_channels += u64::from(touchpoint.channel_unknown);
+        if touchpoint.consent == Some(false) {
+            self.forget_customer(&touchpoint.customer_id, Why::Consent);
+            self.book.meta_mut().counters.consent_withdrawn += 1;
+            self.see_channel(touchpoint.channel);
+            return Fate::Applied;
+        }
+        let plan = Arc::clone(&self.plan);
+        let mut masked = std::mem::take(&mut self.masked);
+        let scored = score(&plan, &self.scorer, &touchpoint, raw.position, &mut masked);
+        self.masked = masked;
+        let fate = self.apply(scored, raw.recorded_at);
+        if matches!(fate, Fate::Applied | Fate::Late) {
+            if clamp.is_none() {
+                let meta = self.book.meta_mut();
+                meta.watermark = meta.watermark.max(Some(touchpoint.occurred_at));
+            }
+            self.tick_due();
+        }
+        fate
+    }
+
+    fn apply(&mut self, scored: Scored<'_>, recorded_at: Option<Timestamp>) -> Fate {
+        while let Some(victim) = self.engine.victim(scored.customer_id) {
+            self.forget_customer(&victim, Why::Evicted);
+        }
+        self.see(&scored);
+        let input = Input::Touchpoint(scored);
+        self.engine.apply(&input, &mut self.outputs);
+        let fate = self.drain(recorded_at);
+        // A touchpoint of a customer who may not enter leaves no trace: a replay that holds fewer customers for a
+        // while must not let them in.
+        if self.journalled && fate != Fate::Refused(Limit::Customers) {
+            self.book.entry(&input);
+        }
+        fate
+    }
+
+    fn forget_customer(&mut self, customer_id: &str, why: Why) {
+        if self.engine.find(customer_id).is_some() {
+            self.feed(&Input::Removed(customer_id, why));
+        }
+    }
+
+    /// Applies and journals what is not a touchpoint.
+    fn feed(&mut self, input: &Input<'_>) {
+        if self.journalled {
+            self.book.entry(input);
+        }
+        self.engine.apply(input, &mut self.outputs);
+        self.drain(None);
+    }
+
+    /// Fires what stream time has passed by the grace.
+    fn tick_due(&mut self) {
+        if let Some(watermark) = self.book.meta().watermark {
+            self.tick_to(watermark.minus(self.plan.settings.timing.timer_grace.0));
+        }
+    }
+
+    fn tick_to(&mut self, time: Timestamp) {
+        while self.engine.next_deadline().is_some_and(|deadline| deadline <= time) {
+            self.feed(&Input::Tick(time));
+        }
+    }
+
+    /// An idle partition: nothing to read, and the clock says `now`. Fires what it has passed by the grace.
+    pub fn idle(&mut self, now: Timestamp) {
+        let meta = self.book.meta_mut();
+        meta.clock = meta.clock.max(Some(now));
+        self.tick_to(now.minus(self.plan.settings.timing.timer_grace.0));
+    }
+
+    /// The end of a finished history: fires what lies at or before the watermark, and nothing later.
+    pub fn finish(&mut self) {
+        if let Some(watermark) = self.book.meta().watermark {
+            self.tick_to(watermark);
+        }
+    }
+
+    /// Takes the engine's answers to one input.
+    fn drain(&mut self, recorded_at: Option<Timestamp>) -> Fate {
+        let mut fate = Fate::Applied;
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Alert(alert) => {
+                    let recorded_at = alert.position.and(recorded_at);
+                    let (kind, severity, phase) = (alert.kind, alert.severity, alert.phase);
+                    self.observed.alerts.push(ObservedAlert { kind, severity, phase, recorded_at });
+                    self.alerts.push(*alert);
+                }
+                Output::Changed(change) => self.publish(Arc::clone(&change.customer_id), Published::Change(change)),
+                Output::Expired(customer_id) => {
+                    self.book.gone(&customer_id);
+                    self.publish(customer_id, Published::Gone);
+                }
+                Output::Late(_) => fate = Fate::Late,
+                Output::Duplicate(_) => fate = Fate::Duplicate,
+                Output::Refused(_, limit) => fate = Fate::Refused(limit),
+                Output::Capped(_) => self.observed.capped += 1,
+            }
+        }
+        self.outputs = outputs;
+        fate
+    }
+
+    /// Several changes of one customer become one: the first's `before`, the last's everything else.
+    fn publish(&mut self, customer_id: Arc<str>, mut published: Published) {
+        let next = self.experience.len();
+        let index = *self.experience_index.entry(Arc::clone(&customer_id)).or_insert(next);
+        match self.experience.get_mut(index) {
+            None => self.experience.push((customer_id, published)),
+            Some((_, before)) => {
+                if let (Published::Change(before), Published::Change(change)) = (&*before, &mut published) {
+                    change.before = before.before;
+                }
+                *before = published;
+            }
+        }
+    }
+
+    fn see(&mut self, scored: &Scored<'_>) {
+        self.see_channel(scored.channel);
+        self.observed.scores.extend(scored.signals.iter().flatten().map(|signal| (scored.channel, signal.score)));
+        if self.plan.settings.catalogue.kind(scored.kind).is_none() {
+            self.book.meta_mut().counters.unknown_kinds += 1;
+            self.observed.unknown_kinds += 1;
+        }
+    }
+
+    fn see_channel(&mut self, channel: Channel) {
+        if let Some(count) = self.observed.channels.get_mut(channel as usize) {
+            *count += 1;
+        }
+    }
+
+    fn reject(&mut self, raw: &RawRecord<'_>, rejection: &Rejection) -> Fate {
+        *self.observed.rejected.entry(rejection.code).or_default() += 1;
+        let letter = dead_letter(&self.plan, raw, rejection);
+        self.dlq_bytes += letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
+        self.dlq.push(letter);
+        Fate::Dlq(rejection.code)
+    }
+
+    fn count(&mut self, fate: Fate) {
+        let Meta { counters, limiter, .. } = self.book.meta_mut();
+        match fate {
+            Fate::Applied => counters.applied += 1,
+            Fate::Late => counters.late += 1,
+            Fate::Duplicate => counters.duplicate += 1,
+            Fate::Refused(_) => counters.refused += 1,
+            Fate::Dlq(_) => counters.dlq += 1,
+        }
+        limiter.count(matches!(fate, Fate::Dlq(_)));
+        if let Fate::Refused(limit) = fate {
+            match self.observed.refused.iter_mut().find(|(known, _)| *known == limit) {
+                Some((_, count)) => *count += 1,
+                None => self.observed.refused.push((limit, 1)),
+            }
+        }
+    }
+
+    /// Why no further record may be taken until somebody acts: too many were rejected. It holds after a restart, until
+    /// the limits or the configuration of the inputs are changed.
+    #[must_use]
+    pub fn stop_reason(&self) -> Option<String> {
+        let (bounds, limiter) = (&self.plan.bounds, &self.book.meta().limiter);
+        if limiter.consecutive >= bounds.dlq_consecutive_max {
+            return Some(format!(
+                "{} records in a row were rejected (pipeline.dlq_consecutive_max); see the dead letters for the reasons",
+                limiter.consecutive
+            ));
+        }
+        limiter.ratio_reached(bounds.dlq_ratio_max).then(|| {
+            format!(
+                "{} of {LIMITER_WINDOW} records were rejected (pipeline.dlq_ratio_max); see the dead letters for the reasons",
+                limiter.window_rejected
+            )
+        })
+    }
+
+    /// How much the current transaction holds.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        Pending {
+            inputs: self.inputs,
+            outputs: (self.alerts.len() + self.experience.len() + self.dlq.len()) as u64,
+            bytes: self.book.entry_bytes() + self.dlq_bytes,
+        }
+    }
+
+    /// Closes the transaction: everything it adds to the topics goes to `staged`, which is cleared first. Then
+    /// [`Self::commit`] or [`Self::rollback`].
+    pub fn stage(&mut self, due: ImagesDue, staged: &mut Staged) {
+        staged.clear();
+        self.observed.indexes.extend(self.experience.iter().filter_map(|(_, published)| match published {
+            Published::Change(change) => Some(change.after.index),
+            Published::Gone => None,
+        }));
+        for alert in self.alerts.drain(..) {
+            staged.alerts.push(Keyed { key: Arc::clone(&alert.customer_id), value: Some(Vec::new()) });
+        }
+        for (key, published) in self.experience.drain(..) {
+            let value = match published {
+                Published::Change(_change) => Some(Vec::new()),
+                Published::Gone => None,
+            };
+            staged.experience.push(Keyed { key, value });
+        }
+        staged.dlq.append(&mut self.dlq);
+        if self.journalled {
+            self.book.stage(&self.engine, due, &mut staged.journal, &mut staged.images);
+        }
+        let meta = self.book.meta();
+        let positions = (0..).zip(&meta.positions);
+        staged.offsets.extend(positions.filter_map(|(source, position)| Some((source, (*position)?))));
+        staged.metadata = meta.metadata();
+        staged.seq = meta.seq;
+        staged.observed = std::mem::take(&mut self.observed);
+    }
+
+    /// The staged transaction is committed.
+    pub fn commit(&mut self) {
+        self.engine.commit();
+        self.book.commit();
+        self.forget_transaction();
+    }
+
+    /// The transaction was aborted, staged or not: everything is as after the last commit, and the records since then
+    /// must be read again.
+    pub fn rollback(&mut self) {
+        self.engine.rollback();
+        self.book.rollback();
+        self.forget_transaction();
+    }
+
+    fn forget_transaction(&mut self) {
+        self.alerts.clear();
+        self.experience.clear();
+        self.experience_index.clear();
+        self.dlq.clear();
+        self.dlq_bytes = 0;
+        self.inputs = 0;
+        self.observed = Observed::default();
+    }
+
+    /// After the commit of transaction `seq` ([`Staged::seq`]): the offset of its first journal record.
+    pub fn journal_delivered(&mut self, seq: u64, offset: i64) {
+        self.book.delivered(seq, offset);
+    }
+
+    /// What became of all records since the partition's creation, as of the last commit.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.book.committed().counters
+    }
+
+    /// Everything but the customers, as of the last commit.
+    #[must_use]
+    pub const fn meta(&self) -> &Meta {
+        self.book.committed()
+    }
+
+    /// Greatest event time accepted, as of the last record.
+    #[must_use]
+    pub const fn watermark(&self) -> Option<Timestamp> {
+        self.book.meta().watermark
+    }
+
+    /// Next offset of a source, as of the last record; none = nothing read and no start set.
+    #[must_use]
+    pub fn next_offset(&self, source: u16) -> Option<i64> {
+        self.book.meta().positions.get(usize::from(source)).copied().flatten()
+    }
+
+    /// Customers, timers, open alerts.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Journal, images, checkpoint.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+}
+
+fn identity(plan: &Plan, partition: i32) -> Identity {
+    let sources = plan.sources.iter().map(|(name, _)| name.clone()).collect();
+    Identity { partition, sources, config_hash: plan.config_hash }
+}
+
+const fn policy(plan: &Plan) -> ImagePolicy {
+    let bounds = &plan.bounds;
+    ImagePolicy {
+        per_touchpoint: bounds.images_per_commit,
+        tail_max: bounds.tail_max,
+        checkpoint_interval: bounds.checkpoint_interval,
+    }
+}
+
+impl Limiter {
+    /// Windows tumble: the share is judged against a whole window, so that one bad record of the first ten stops
+    /// nothing.
+    const fn count(&mut self, rejected: bool) {
+        if self.window_records >= LIMITER_WINDOW {
+            (self.window_records, self.window_rejected) = (0, 0);
+        }
+        self.window_records += 1;
+        self.window_rejected += rejected as u64;
+        self.consecutive = if rejected { self.consecutive + 1 } else { 0 };
+    }
+
+    fn ratio_reached(&self, limit: Micro) -> bool {
+        let allowed = Micro::ratio(limit.0, i64::try_from(LIMITER_WINDOW).unwrap_or(i64::MAX), Micro::SCALE).0;
+        limit < Micro::ONE && self.window_rejected > u64::try_from(allowed).unwrap_or(0)
+    }
+}
+
+fn dead_letter(plan: &Plan, raw: &RawRecord<'_>, rejection: &Rejection) -> DeadLetter {
+    let topic = plan.sources.get(usize::from(raw.position.source)).map_or("", |(name, _)| name.as_str());
+    let mut headers = vec![
+        ("reason", format!("{:?}", rejection.code).to_lowercase()),
+        ("detail", rejection.detail.clone()),
+        ("topic", topic.to_owned()),
+        ("partition", raw.position.partition.to_string()),
+        ("offset", raw.position.offset.to_string()),
+    ];
+    headers.extend(raw.recorded_at.map(|time| ("timestamp", time.0.to_string())));
+    let value = raw.value.map(|value| {
+        let kept = value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(value);
+        if kept.len() < value.len() {
+            headers.push(("truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
+        }
+        kept.to_vec()
+    });
+    DeadLetter { key: raw.key.map(<[u8]>::to_vec), value, headers, code: rejection.code }
+}

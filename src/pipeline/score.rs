@@ -1,0 +1,231 @@
+//! The score of one touchpoint: which evidence counts, how much, how heavily.
+//!
+//! Order of evidence: rating, else text, else wait, else outcome, else lateness of a kept promise, else the catalogue's
+//! valence of the kind. A touchpoint with a rating and a text keeps both. Everything is integer arithmetic; the
+//! instruments' ranges are the published ones.
+
+use super::Plan;
+use crate::engine::Settings;
+use crate::model::time::{DAY_MS, SECOND_MS};
+use crate::model::{
+    Actor, Attribute, Channel, EventHash, Instrument, Micro, Name, Outcome, Position, Rating, Scored, Signal,
+    SignalSource, Signals, Touchpoint,
+};
+use crate::rules::catalogue::KindEntry;
+use crate::sentiment::Scorer;
+use std::borrow::Cow;
+
+/// Only this much of a text is scored: opinions come early, and a megabyte of text must not cost seconds.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Longest value of a context attribute; longer ones are left out.
+const CONTEXT_BYTES_MAX: usize = 64;
+/// In a shop, a wait this long is neutral …
+const WAIT_NEUTRAL_MS: i64 = 120 * SECOND_MS;
+/// … and none at all is worth this.
+const WAIT_SCORE: i64 = 500_000;
+
+/// Scores a touchpoint. `kind` is its catalogue entry; `masked` is scratch for the text.
+#[must_use]
+pub fn score<'a>(
+    plan: &Plan,
+    scorer: &Scorer,
+    touchpoint: &'a Touchpoint<'_>,
+    position: Position,
+    masked: &mut String,
+) -> Scored<'a> {
+    let kind = Name::of(&touchpoint.kind);
+    let entry = plan.settings.catalogue.kind(kind);
+    let actor = touchpoint.actor.or(entry.map(|entry| entry.kind.actor)).unwrap_or_default();
+    let contact = touchpoint.contact.or(entry.map(|entry| entry.kind.contact)).unwrap_or_default();
+    let signals = match actor {
+        Actor::System => [None, None],
+        Actor::Customer => signals(touchpoint, entry, text_signal(plan, scorer, touchpoint, masked)),
+        Actor::Agent => signals(touchpoint, entry, None),
+    };
+    let scoring = &plan.scoring;
+    Scored {
+        customer_id: &touchpoint.customer_id,
+        event: EventHash::of(&touchpoint.source, &touchpoint.id),
+        position,
+        occurred_at: touchpoint.occurred_at,
+        channel: touchpoint.channel,
+        kind,
+        actor,
+        contact,
+        signals,
+        rating: touchpoint.rating,
+        outcome: touchpoint.outcome,
+        due_at: touchpoint.due_at,
+        wait_ms: touchpoint.wait_ms,
+        duration_ms: touchpoint.duration_ms,
+        session_id: touchpoint.session_id.as_deref(),
+        conversation_id: touchpoint.conversation_id.as_deref(),
+        order_id: touchpoint.order_id.as_deref(),
+        topic: touchpoint.topic.as_deref(),
+        segment: scoring.segment.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
+        tier: scoring.tier.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
+        context: context(&plan.settings, touchpoint),
+    }
+}
+
+fn signals(touchpoint: &Touchpoint<'_>, entry: Option<&KindEntry>, text: Option<Signal>) -> Signals {
+    let rating = touchpoint.rating.as_ref().map(rating_signal);
+    if rating.is_some() || text.is_some() {
+        return [rating, text];
+    }
+    let otherwise = wait_signal(touchpoint)
+        .or_else(|| outcome_signal(touchpoint))
+        .or_else(|| lateness_signal(touchpoint, entry?))
+        .or_else(|| kind_signal(entry?));
+    [otherwise, None]
+}
+
+/// A rating on its instrument's own scale, or on any other as a k-point scale.
+fn rating_signal(rating: &Rating) -> Signal {
+    let published = match rating.instrument {
+        Instrument::Nps => Some((0, 10)),
+        Instrument::Csat | Instrument::Stars => Some((1, 5)),
+        Instrument::Ces => Some((1, 7)),
+        Instrument::Custom => None,
+    };
+    let own_scale =
+        published.is_some_and(|(min, max)| rating.min == Micro::whole(min) && rating.max == Micro::whole(max));
+    let score = match rating.instrument {
+        Instrument::Nps if own_scale => nps(rating.value),
+        // (r − 3)/2 and (r − 4)/3 are the k-point formula on 1–5 and 1–7.
+        _ => {
+            let range = rating.max - rating.min;
+            Micro::ratio(2 * Micro::SCALE, (rating.value - rating.min).0, range.0) - Micro::ONE
+        }
+    };
+    let weight = if rating.instrument == Instrument::Stars { Micro::whole(2) } else { Micro::whole(3) };
+    Signal { score: clamped(score), weight, source: SignalSource::Rating }
+}
+
+/// Detractors (0–6) rise from −1 to −0.2, passives are barely positive, promoters high.
+fn nps(value: Micro) -> Micro {
+    let nearest = (value.0 + Micro::SCALE / 2).div_euclid(Micro::SCALE);
+    match nearest {
+        ..=6 => Micro::ratio(800_000, value.0, 6 * Micro::SCALE) - Micro::ONE,
+        7 => Micro(100_000),
+        8 => Micro(300_000),
+        9 => Micro(800_000),
+        10.. => Micro::ONE,
+    }
+}
+
+/// Time spent queueing in a shop. Elsewhere a wait is judged against its queue's target, not scored.
+fn wait_signal(touchpoint: &Touchpoint<'_>) -> Option<Signal> {
+    let wait_ms = touchpoint.wait_ms.filter(|_| touchpoint.channel == Channel::InStore)?;
+    let score = Micro(WAIT_SCORE) - Micro::ratio(WAIT_SCORE, wait_ms, WAIT_NEUTRAL_MS);
+    let score = Micro(score.0.clamp(-WAIT_SCORE, WAIT_SCORE));
+    Some(Signal { score, weight: Micro::ONE, source: SignalSource::Wait })
+}
+
+/// How a contact ended. A plain success or failure says less than the catalogue's kind; giving up counts here only
+/// where there is a queue (an abandoned cart is a kind of its own).
+fn outcome_signal(touchpoint: &Touchpoint<'_>) -> Option<Signal> {
+    let queue = matches!(touchpoint.channel, Channel::Support | Channel::Messaging | Channel::InStore);
+    let score = match touchpoint.outcome? {
+        Outcome::Transferred => -400_000,
+        Outcome::Escalated => -600_000,
+        Outcome::Reopened => -700_000,
+        Outcome::Abandoned if queue => -800_000,
+        Outcome::Resolved => 200_000,
+        Outcome::Success | Outcome::Failure | Outcome::Abandoned => return None,
+    };
+    Some(Signal { score: Micro(score), weight: Micro(1_500_000), source: SignalSource::Outcome })
+}
+
+/// On time, or late by parts of days.
+fn lateness_signal(touchpoint: &Touchpoint<'_>, entry: &KindEntry) -> Option<Signal> {
+    let due_at = touchpoint.due_at.filter(|_| entry.kind.fulfils)?;
+    let late_ms = touchpoint.occurred_at.since(due_at);
+    let score =
+        if late_ms <= 0 { Micro(300_000) } else { clamped(-(Micro(300_000) + Micro::ratio(200_000, late_ms, DAY_MS))) };
+    Some(Signal { score, weight: Micro::whole(2), source: SignalSource::Lateness })
+}
+
+fn kind_signal(entry: &KindEntry) -> Option<Signal> {
+    let score = entry.kind.valence?;
+    Some(Signal { score, weight: entry.kind.weight.unwrap_or(Micro::ONE), source: SignalSource::Kind })
+}
+
+fn text_signal(plan: &Plan, scorer: &Scorer, touchpoint: &Touchpoint<'_>, masked: &mut String) -> Option<Signal> {
+    let text = touchpoint.text.as_deref().map(beginning)?;
+    let text = mask(text, &plan.scoring.brand_words, masked);
+    let score = clamped(scorer.valence(text, touchpoint.language.as_deref())?);
+    Some(Signal { score, weight: Micro::ONE, source: SignalSource::Text })
+}
+
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
+}
+
+/// The text without @handles and brand words ("United" is no praise). Untouched text is not copied.
+fn mask<'a>(text: &'a str, brand_words: &[String], masked: &'a mut String) -> &'a str {
+    if brand_words.is_empty() && !text.contains('@') {
+        return text;
+    }
+    masked.clear();
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_matches(|c: char| !c.is_alphanumeric() && c != '@' && c != '_');
+        let hidden = word.starts_with('@') || brand_words.iter().any(|brand| is_word(word, brand));
+        if !hidden {
+            masked.push_str(piece);
+        } else if let Some((before, after)) = piece.split_once(word) {
+            masked.push_str(before);
+            masked.push_str(after);
+        }
+    }
+    masked
+}
+
+/// Whether `word` is the lower-case `brand`, or its possessive.
+fn is_word(word: &str, brand: &str) -> bool {
+    let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word);
+    word.chars().flat_map(char::to_lowercase).eq(brand.chars())
+}
+
+const fn clamped(score: Micro) -> Micro {
+    match score.0 {
+        ..=-1_000_001 => Micro(-Micro::SCALE),
+        1_000_001.. => Micro::ONE,
+        _ => score,
+    }
+}
+
+/// The value of a field when it is allowed.
+fn listed<'a>(touchpoint: &'a Touchpoint<'_>, field: &str, allowed: &[String]) -> Option<&'a str> {
+    field_text(touchpoint, field).filter(|value| allowed.iter().any(|allowed| allowed == value))
+}
+
+fn context<'a>(settings: &Settings, touchpoint: &'a Touchpoint<'_>) -> Vec<(u8, &'a str)> {
+    let indexed = (0..).zip(&settings.context);
+    let value = |field: &str| field_text(touchpoint, field).filter(|value| value.len() <= CONTEXT_BYTES_MAX);
+    indexed.filter_map(|(index, context)| Some((index, value(&context.field)?))).collect()
+}
+
+/// A top-level field, or an attribute that is text or a flag. Numbers are measures, not names: they have no text.
+fn field_text<'a>(touchpoint: &'a Touchpoint<'_>, field: &str) -> Option<&'a str> {
+    let own = match field {
+        "channel" => return Some(touchpoint.channel.as_str()),
+        "kind" => return Some(&touchpoint.kind),
+        "product_id" => &touchpoint.product_id,
+        "location_id" => &touchpoint.location_id,
+        "order_id" => &touchpoint.order_id,
+        "topic" => &touchpoint.topic,
+        "language" => &touchpoint.language,
+        "currency" => &touchpoint.currency,
+        _ => &None,
+    };
+    own.as_ref().map(Cow::as_ref).or_else(|| {
+        let (_, value) = touchpoint.attributes.iter().find(|(name, _)| name == field)?;
+        match value {
+            Attribute::Text(text) => Some(text.as_ref()),
+            Attribute::Flag(true) => Some("true"),
+            Attribute::Flag(false) => Some("false"),
+            Attribute::Number(_) => None,
+        }
+    })
+}

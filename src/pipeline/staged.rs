@@ -1,0 +1,76 @@
+//! What one partition adds to a transaction, ready to be written.
+
+use super::Observed;
+use crate::codec::Code;
+use crate::journal::ImageRecord;
+use std::sync::Arc;
+
+/// A record for the alerts or experience topic, keyed by customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// Customer id.
+    pub key: Arc<str>,
+    /// JSON; none = tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A rejected record as it was read, with the reason in its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// As read.
+    pub key: Option<Vec<u8>>,
+    /// As read, cut when it is too large for the broker (header `truncated`).
+    pub value: Option<Vec<u8>>,
+    /// Reason and origin; no payload text.
+    pub headers: Vec<(&'static str, String)>,
+    /// The reason.
+    pub code: Code,
+}
+
+/// All of one partition's part of a transaction. Reused: `stage` clears it first.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// For the alerts topic, in order.
+    pub alerts: Vec<Keyed>,
+    /// For the experience topic: one per customer.
+    pub experience: Vec<Keyed>,
+    /// For the dead letters, in order.
+    pub dlq: Vec<DeadLetter>,
+    /// For the journal, in order; each ≤ 512 KiB.
+    pub journal: Vec<Vec<u8>>,
+    /// For the images topic; the checkpoint is last.
+    pub images: Vec<ImageRecord>,
+    /// (source, next offset) of every source whose start is known.
+    pub offsets: Vec<(u16, i64)>,
+    /// To commit with each of `offsets`.
+    pub metadata: String,
+    /// Its number: for `Partition::journal_delivered`.
+    pub seq: u64,
+    /// For metrics, after the commit.
+    pub observed: Observed,
+}
+
+impl Staged {
+    /// Empties it, keeping the room.
+    pub fn clear(&mut self) {
+        self.alerts.clear();
+        self.experience.clear();
+        self.dlq.clear();
+        self.journal.clear();
+        self.images.clear();
+        self.offsets.clear();
+        self.metadata.clear();
+        self.observed = Observed::default();
+    }
+}
+
+/// How much the current transaction holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// Records read.
+    pub inputs: u64,
+    /// Alerts, experience changes and dead letters to write.
+    pub outputs: u64,
+    /// Bytes of journal entries and dead letters.
+    pub bytes: usize,
+}

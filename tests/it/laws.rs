@@ -1,0 +1,308 @@
+//! What must hold for every history: random touchpoints of a few customers, out of order, late and twice, with ticks,
+//! commits and roll-backs between them.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use touchline::config::Config;
+use touchline::engine::{Engine, Input, Output, Settings};
+use touchline::model::{
+    Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, Micro, Name, Phase, Position, Rating, Scored,
+    Signal, SignalSource, Timestamp,
+};
+
+const START: Timestamp = Timestamp(1_772_442_000_000);
+const MINUTE_MS: i64 = 60_000;
+const CUSTOMERS: [&str; 3] = ["anna", "ben", "chris"];
+const ORDERS: [&str; 2] = ["o-1", "o-2"];
+/// Every kind that means something to a rule, and one nobody knows.
+const KINDS: [&str; 14] = [
+    "survey_answered",
+    "support_rated",
+    "contact_abandoned",
+    "contact_resolved",
+    "contact_reopened",
+    "order_delivered",
+    "order_cancelled_by_merchant",
+    "payment_failed",
+    "compensation_granted",
+    "follow_up_called",
+    "checkout_started",
+    "order_completed",
+    "rage_clicked",
+    "moon_landed",
+];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A touchpoint, `minutes` after (or before) the last one.
+    Touch {
+        customer: usize,
+        minutes: i64,
+        kind: usize,
+        answer: Option<u8>,
+        order: Option<usize>,
+        again: bool,
+    },
+    /// Time passes for everybody.
+    Tick {
+        minutes: i64,
+    },
+    Commit,
+    Rollback,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let minutes = prop_oneof![4 => 0..30_i64, 3 => 30..3_000_i64, 1 => -2_000..0_i64];
+    let touch = (
+        0..CUSTOMERS.len(),
+        minutes,
+        0..KINDS.len(),
+        prop::option::weighted(0.5, 1..=5_u8),
+        prop::option::of(0..ORDERS.len()),
+        prop::bool::weighted(0.05),
+    );
+    prop_oneof![
+        20 => touch.prop_map(|(customer, minutes, kind, answer, order, again)| {
+            Step::Touch { customer, minutes, kind, answer, order, again }
+        }),
+        2 => (0..20_000_i64).prop_map(|minutes| Step::Tick { minutes }),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Rollback),
+    ]
+}
+
+fn history() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..150)
+}
+
+fn settings() -> Arc<Settings> {
+    Config::load(None, &|_| Err("no files here".into())).unwrap().settings
+}
+
+/// Turns steps into inputs: the same history always gives the same times and identities.
+struct Player {
+    settings: Arc<Settings>,
+    now: Timestamp,
+    number: u64,
+}
+
+impl Player {
+    fn new(settings: &Arc<Settings>) -> Self {
+        Self { settings: Arc::clone(settings), now: START, number: 0 }
+    }
+
+    /// The input of a step; none for a commit or roll-back.
+    fn input(&mut self, step: &Step) -> Option<Input<'static>> {
+        match step {
+            Step::Touch { customer, minutes, kind, answer, order, again } => {
+                self.number += u64::from(!again);
+                let time = self.now.plus(minutes * MINUTE_MS);
+                self.now = self.now.max(time);
+                Some(Input::Touchpoint(self.scored(*customer, time, *kind, *answer, *order)))
+            }
+            Step::Tick { minutes } => {
+                self.now = self.now.plus(minutes * MINUTE_MS);
+                Some(Input::Tick(self.now))
+            }
+            Step::Commit | Step::Rollback => None,
+        }
+    }
+
+    fn scored(
+        &self,
+        customer: usize,
+        time: Timestamp,
+        kind: usize,
+        answer: Option<u8>,
+        order: Option<usize>,
+    ) -> Scored<'static> {
+        let name = Name::of(KINDS[kind]);
+        let of_kind = self.settings.catalogue.kind(name).and_then(|entry| {
+            let (score, weight) = (entry.kind.valence?, entry.kind.weight.unwrap_or(Micro::ONE));
+            Some(Signal { score, weight, source: SignalSource::Kind })
+        });
+        let rating = answer.map(|value| Rating {
+            instrument: Instrument::Csat,
+            value: Micro::whole(value.into()),
+            min: Micro::ONE,
+            max: Micro::whole(5),
+        });
+        let rated = answer.map(|value| Signal {
+            score: Micro((i64::from(value) - 3) * Micro::SCALE / 2),
+            weight: Micro::whole(3),
+            source: SignalSource::Rating,
+        });
+        Scored {
+            customer_id: CUSTOMERS[customer],
+            event: EventHash(self.number),
+            position: Position::default(),
+            occurred_at: time,
+            channel: Channel::Support,
+            kind: name,
+            actor: Actor::Customer,
+            contact: Contact::Direct,
+            signals: [rated.or(of_kind), None],
+            rating,
+            outcome: None,
+            due_at: (order == Some(0)).then(|| time.plus(-30 * 60 * MINUTE_MS)),
+            wait_ms: None,
+            duration_ms: None,
+            session_id: None,
+            conversation_id: None,
+            order_id: order.map(|order| ORDERS[order]),
+            topic: None,
+            segment: None,
+            tier: None,
+            context: Vec::new(),
+        }
+    }
+}
+
+/// What the world was told, checked as it is told.
+#[derive(Default)]
+struct World {
+    published: BTreeMap<String, i64>,
+    open: BTreeMap<(String, &'static str, Option<Item>), (u64, u32)>,
+    opened: BTreeMap<(String, i64), u32>,
+}
+
+impl World {
+    fn hear(&mut self, output: &Output, settings: &Settings) {
+        match output {
+            Output::Alert(change) => self.alert(change, settings),
+            Output::Changed(change) => {
+                self.published.insert(change.customer_id.to_string(), change.after.index);
+            }
+            Output::Expired(customer) => drop(self.published.remove(&**customer)),
+            Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
+        }
+    }
+
+    fn alert(&mut self, change: &AlertChange, settings: &Settings) {
+        let explained = change.evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
+        assert_eq!(explained + change.remainder, change.after, "{change:?}");
+        assert!((1..=5).contains(&change.evidence.len()), "{change:?}");
+        assert_eq!(change.reason.is_some(), change.phase == Phase::Resolved, "{change:?}");
+        let customer = change.customer_id.to_string();
+        let key = (customer.clone(), change.kind, change.item.clone());
+        match change.phase {
+            Phase::Opened => {
+                assert_eq!(change.revision, 0);
+                assert_eq!(self.open.insert(key, (change.alert_id, 0)), None, "opened twice: {change:?}");
+                let today = self.opened.entry((customer, change.detected_at.day())).or_default();
+                *today += 1;
+                assert!(*today <= settings.timing.alerts_per_day_max, "over the daily cap: {change:?}");
+            }
+            Phase::Updated => {
+                let before = self.open.insert(key, (change.alert_id, change.revision));
+                assert_eq!(before, Some((change.alert_id, change.revision - 1)), "{change:?}");
+            }
+            Phase::Resolved => {
+                assert_eq!(self.open.remove(&key), Some((change.alert_id, change.revision - 1)), "{change:?}");
+            }
+        }
+    }
+
+    /// What holds between what was published and what is committed.
+    fn compare(&self, engine: &Engine) {
+        let step = i64::from(engine.settings().timing.experience_step);
+        for (customer, published) in &self.published {
+            let view = engine.view(customer).unwrap();
+            let distance = (view.figures.index - published).abs();
+            assert!(distance < step, "{customer}: {published} was published, {} is committed", view.figures.index);
+            let sum =
+                |lines: &[touchline::engine::Line]| lines.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
+            assert_eq!(sum(&view.index_lines), Micro::whole(view.figures.index), "{customer}: index");
+            assert_eq!(sum(&view.perception_lines), view.figures.perception, "{customer}: perception");
+        }
+        let open: u64 = engine.open_alerts().iter().map(|(_, count)| count).sum();
+        assert_eq!(open, u64::try_from(self.open.len()).unwrap());
+    }
+}
+
+/// Plays a history; answers what was committed of it, as inputs and as outputs.
+fn play(engine: &mut Engine, player: &mut Player, steps: &[Step]) -> (Vec<Input<'static>>, Vec<Output>) {
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let (mut pending, mut staged) = (Vec::new(), Vec::new());
+    for step in steps.iter().chain([&Step::Commit]) {
+        match (player.input(step), step) {
+            (Some(input), _) => {
+                engine.apply(&input, &mut staged);
+                pending.push(input);
+            }
+            (None, Step::Rollback) => {
+                engine.rollback();
+                staged.clear();
+                pending.clear();
+            }
+            (None, _) => {
+                engine.commit();
+                outputs.append(&mut staged);
+                inputs.append(&mut pending);
+            }
+        }
+    }
+    (inputs, outputs)
+}
+
+fn feed(engine: &mut Engine, inputs: &[Input<'static>]) -> Vec<Output> {
+    let mut outputs = Vec::new();
+    for input in inputs {
+        engine.apply(input, &mut outputs);
+        engine.commit();
+    }
+    outputs
+}
+
+fn images(engine: &Engine) -> BTreeMap<&'static str, Vec<u8>> {
+    let image = |customer| engine.find(customer).map(|slot| (customer, engine.image(slot).to_vec()));
+    CUSTOMERS.into_iter().filter_map(image).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+
+    #[test]
+    fn alerts_add_up_and_the_published_index_is_never_far_from_the_committed_one(steps in history()) {
+        let settings = settings();
+        let (mut engine, mut player, mut world) =
+            (Engine::new(Arc::clone(&settings)), Player::new(&settings), World::default());
+        for step in &steps {
+            let mut outputs = Vec::new();
+            if let Some(input) = player.input(step) {
+                engine.apply(&input, &mut outputs);
+                engine.commit();
+            }
+            outputs.iter().for_each(|output| world.hear(output, &settings));
+            world.compare(&engine);
+        }
+    }
+
+    #[test]
+    fn what_was_rolled_back_leaves_no_trace(steps in history()) {
+        let settings = settings();
+        let mut engine = Engine::new(Arc::clone(&settings));
+        let (inputs, outputs) = play(&mut engine, &mut Player::new(&settings), &steps);
+        let mut plain = Engine::new(settings);
+        prop_assert_eq!(feed(&mut plain, &inputs), outputs);
+        prop_assert_eq!(images(&plain), images(&engine));
+        prop_assert_eq!(plain.next_deadline(), engine.next_deadline());
+    }
+
+    #[test]
+    fn an_engine_restored_from_images_goes_on_as_the_old_one(steps in history(), more in history()) {
+        let settings = settings();
+        let (mut engine, mut player) = (Engine::new(Arc::clone(&settings)), Player::new(&settings));
+        play(&mut engine, &mut player, &steps);
+        let mut restored = Engine::new(Arc::clone(&settings));
+        for (customer, image) in images(&engine) {
+            restored.restore(customer, &image).unwrap();
+        }
+        prop_assert_eq!(restored.open_alerts(), engine.open_alerts());
+        let (inputs, outputs) = play(&mut engine, &mut player, &more);
+        prop_assert_eq!(feed(&mut restored, &inputs), outputs);
+        prop_assert_eq!(images(&restored), images(&engine));
+        prop_assert_eq!(restored.next_deadline(), engine.next_deadline());
+    }
+}

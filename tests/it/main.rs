@@ -1,0 +1,15 @@
+//! All integration tests, in one binary: one link, and one broker shared by every test that needs one.
+
+// `cfg(test)` is always set here; it tells clippy that helpers may unwrap, too.
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod tidy;
