@@ -61,6 +61,25 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes, in their order.
+    pub const ALL: [Self; 15] = [
+        Self::Empty,
+        Self::NoKey,
+        Self::Malformed,
+        Self::Depth,
+        Self::Number,
+        Self::Type,
+        Self::Missing,
+        Self::Range,
+        Self::TsRange,
+        Self::Id,
+        Self::JunkId,
+        Self::Attributes,
+        Self::TooLarge,
+        Self::Unmapped,
+        Self::ForeignPartition,
+    ];
+
     /// The name in metrics, headers and summaries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
