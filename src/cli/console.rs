@@ -5,7 +5,6 @@ use crate::model::{Channel, Name, Timestamp};
 use crate::rules::catalogue::Catalogue;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 /// What the console reads of an alert change (`schemas/alert.json`).
 #[derive(Debug, Clone, Deserialize)]
@@ -149,8 +148,7 @@ impl Alert {
             let separator = if because.is_empty() { "" } else { ", " };
             let times = if count > 1 { format!(" ×{count}") } else { String::new() };
             let share = if in_scores { format!(" {sum:+.2}") } else { String::new() };
-            // Writing to a String cannot fail.
-            drop(write!(because, "{separator}{text}{times}{share}"));
+            because.push_str(&format!("{separator}{text}{times}{share}"));
         }
         because
     }

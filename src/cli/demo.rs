@@ -7,7 +7,7 @@
 //! The broker is librdkafka's mock cluster: in this process, on a loopback port, gone afterwards. It has transactions
 //! in name only, so nothing about exactly-once can be seen here. Alerts come only from the engine reading its topics.
 
-use super::console::{Alert, Tally, clock, words};
+use super::console::{Alert, Tally, clock};
 use crate::app::{self, Brokers};
 use crate::config::Config;
 use crate::kafka::feeder::Feeder;
@@ -20,7 +20,7 @@ use anyhow::{Context, anyhow, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -194,6 +194,7 @@ struct Console {
     all: bool,
     tally: Tally,
     dead_letters: u64,
+    read: u64,
     incidents: Vec<sim::Incident>,
     customers: u32,
     last_line: Option<Instant>,
@@ -228,6 +229,7 @@ impl Console {
             all,
             tally: Tally::default(),
             dead_letters: 0,
+            read: 0,
             incidents: Vec::new(),
             customers: 0,
             last_line: None,
@@ -265,6 +267,7 @@ impl Console {
             Some(Ok(message)) => {
                 let payload = (message.topic() == self.alerts).then(|| message.payload().map(<[u8]>::to_vec));
                 drop(message);
+                self.read += 1;
                 match payload {
                     Some(Some(payload)) => self.alert(&payload)?,
                     Some(None) => {}
@@ -333,11 +336,11 @@ impl Console {
 
     /// Reads what the clean stop still wrote, then the last word.
     fn finish(&mut self, simulated: &SimulatedClock, took: Duration) -> anyhow::Result<()> {
-        let (mut seen, mut quiet_since) = (self.tally.total() + self.dead_letters, Instant::now());
+        let (mut read, mut quiet_since) = (self.read, Instant::now());
         while quiet_since.elapsed() < Duration::from_millis(300) {
             self.turn(simulated)?;
-            if seen != self.tally.total() + self.dead_letters {
-                (seen, quiet_since) = (self.tally.total() + self.dead_letters, Instant::now());
+            if self.read != read {
+                (read, quiet_since) = (self.read, Instant::now());
             }
         }
         let rate = u128::from(simulated.sent()) * 1_000 / took.as_millis().max(1);
