@@ -2,10 +2,12 @@
 
 mod check;
 mod demo;
+mod files;
 mod load;
 mod replay;
 mod run;
 mod simulate;
+mod summary;
 mod topics;
 
 use clap::{Parser, Subcommand};

@@ -1,12 +1,225 @@
-//! `touchline replay`.
+//! `touchline replay`: the engine over recorded touchpoints. Alerts as JSON lines, a summary on standard error.
 
+use super::files::{Feed, WINDOW_RECORDS};
+use super::summary::Summary;
+use super::{exit, load};
+use crate::config::Config;
+use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged, partition_of};
+use crate::sentiment::Scorer;
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Records per transaction: what several experience changes of one customer become one in.
+const TRANSACTION_RECORDS: u64 = 10_000;
 
 /// Arguments of `touchline replay`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = help())]
+pub(super) struct Args {
+    /// Configuration; the shipped defaults without it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Alerts go here instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Experience changes go here as JSON lines
+    #[arg(long, value_name = "FILE")]
+    experience: Option<PathBuf>,
+    /// Split customers over so many partitions, as Kafka would
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    partitions: i32,
+    /// Input (of the configuration) that the files belong to, where there are several
+    #[arg(long, value_name = "NAME")]
+    input: Option<String>,
+    /// Recorded touchpoints: .jsonl or .csv, also .gz or .zst; NAME=FILE for a file of another input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+}
+
+fn help() -> String {
+    format!(
+        "Touchpoints are taken in order of arrival: by the input's `arrival` field, else by event time; ties by file, \
+         then line. Of each file {WINDOW_RECORDS} records are held back to mend the order; a record later than that is \
+         processed all the same and counted as out of window. Timers fire up to the last touchpoint's time, no further.\n\n\
+         Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong usage or configuration."
+    )
+}
 
 /// Runs the command.
-pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match load::config(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let sources = match args.files.iter().map(|file| source(&config, args.input.as_deref(), file)).collect() {
+        Ok(sources) => sources,
+        Err(problem) => return Ok(usage(&problem)),
+    };
+    let mut replay = Replay::new(config.plan(sources, 0), &args)?;
+    replay.run()?;
+    replay.finish()?;
+    Ok(ExitCode::from(exit::OK))
+}
+
+#[expect(clippy::print_stderr, reason = "for the person at the terminal")]
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("touchline: {problem}");
+    ExitCode::from(exit::USAGE)
+}
+
+/// Path and input of a file argument.
+fn source(config: &Config, input: Option<&str>, file: &str) -> Result<(String, usize), String> {
+    let known = || config.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some((name, path)) = file.split_once('=')
+        && let Some(input) = config.input_named(name)
+    {
+        return Ok((path.to_owned(), input));
+    }
+    let index = match input {
+        Some(name) => config.input_named(name).ok_or_else(|| format!("no input \"{name}\"; known: {}", known()))?,
+        None if config.inputs.len() == 1 => 0,
+        None => return Err(format!("say which input {file} belongs to, by --input NAME or NAME={file}: {}", known())),
+    };
+    Ok((file.to_owned(), index))
+}
+
+struct Replay {
+    plan: Arc<Plan>,
+    partitions: Vec<Partition>,
+    staged: Staged,
+    alerts: BufWriter<Box<dyn Write>>,
+    experience: Option<BufWriter<File>>,
+    summary: Summary,
+    since_commit: u64,
+    started: Instant,
+}
+
+impl Replay {
+    fn new(plan: Arc<Plan>, args: &Args) -> anyhow::Result<Self> {
+        let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+        let alerts: Box<dyn Write> = match &args.out {
+            Some(path) => Box::new(create(path)?),
+            None => Box::new(std::io::stdout().lock()),
+        };
+        let scorer = Arc::new(Scorer::new());
+        let partition = |number| Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
+        Ok(Self {
+            partitions: (0..args.partitions).map(partition).collect(),
+            plan,
+            staged: Staged::default(),
+            alerts: BufWriter::new(alerts),
+            experience: args.experience.as_deref().map(create).transpose()?.map(BufWriter::new),
+            summary: Summary::default(),
+            since_commit: 0,
+            started: Instant::now(),
+        })
+    }
+
+    /// Takes every record of every file, the earliest arrival first.
+    fn run(&mut self) -> anyhow::Result<()> {
+        let plan = Arc::clone(&self.plan);
+        let bar = progress_bar(&plan)?;
+        let mut feeds = open(&plan, &bar)?;
+        while let Some(earliest) = earliest(&mut feeds)? {
+            if let Some(feed) = feeds.get_mut(earliest) {
+                feed.take(|raw| self.record(&plan, raw))?;
+            }
+            if self.since_commit >= TRANSACTION_RECORDS {
+                self.commit()?;
+            }
+        }
+        self.partitions.iter_mut().for_each(Partition::finish);
+        self.commit()?;
+        self.summary.out_of_window = feeds.iter().map(|feed| feed.out_of_window).sum();
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn record(&mut self, plan: &Plan, raw: &crate::codec::RawRecord<'_>) {
+        let decoded = plan.decode(raw);
+        let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
+        let home = match &decoded {
+            Ok(touchpoint) if count > 1 => partition_of(touchpoint.customer_id.as_bytes(), count),
+            _ => 0,
+        };
+        self.since_commit += 1;
+        if let Some(partition) = usize::try_from(home).ok().and_then(|home| self.partitions.get_mut(home))
+            && let Fate::Dlq(code) = partition.accept(raw, decoded)
+        {
+            self.summary.rejected(code, raw.position);
+        }
+    }
+
+    fn commit(&mut self) -> anyhow::Result<()> {
+        for partition in &mut self.partitions {
+            partition.stage(ImagesDue::Due, &mut self.staged);
+            for alert in self.staged.alerts.iter().filter_map(|alert| alert.value.as_deref()) {
+                write_line(&mut self.alerts, alert).context("cannot write alerts")?;
+            }
+            if let Some(out) = &mut self.experience {
+                for change in &self.staged.experience {
+                    let gone =
+                        || serde_json::json!({"customer_id": &*change.key, "gone": true}).to_string().into_bytes();
+                    let line = change.value.clone().unwrap_or_else(gone);
+                    write_line(out, &line).context("cannot write experience changes")?;
+                }
+            }
+            self.summary.observe(&self.staged.observed);
+            partition.commit();
+        }
+        self.since_commit = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.alerts.flush().context("cannot write alerts")?;
+        if let Some(out) = &mut self.experience {
+            out.flush().context("cannot write experience changes")?;
+        }
+        self.summary.print(&self.plan, &self.partitions, self.started.elapsed());
+        Ok(())
+    }
+}
+
+fn write_line(out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
+    out.write_all(line)?;
+    out.write_all(b"\n")
+}
+
+fn open<'p>(plan: &'p Plan, bar: &ProgressBar) -> anyhow::Result<Vec<Feed<'p>>> {
+    let open = |(source, (path, input)): (u16, &(String, usize))| {
+        let input = plan.inputs.get(*input).context("the input of a file is gone")?;
+        let wrap = |file| -> Box<dyn Read> { Box::new(bar.wrap_read(file)) };
+        Feed::open(Path::new(path), source, input, plan.bounds.record_bytes_max, wrap)
+    };
+    (0..).zip(&plan.sources).map(open).collect()
+}
+
+/// The file whose next record arrived first; the first of equals.
+fn earliest(feeds: &mut [Feed<'_>]) -> anyhow::Result<Option<usize>> {
+    let mut earliest = None;
+    for (index, feed) in feeds.iter_mut().enumerate() {
+        if let Some(arrival) = feed.next_arrival()?
+            && earliest.is_none_or(|(known, _)| arrival < known)
+        {
+            earliest = Some((arrival, index));
+        }
+    }
+    Ok(earliest.map(|(_, index)| index))
+}
+
+/// Bytes of the files as they lie on the disk; hidden unless standard error is a terminal.
+fn progress_bar(plan: &Plan) -> anyhow::Result<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let size = |(path, _): &(String, usize)| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let style = "{wide_bar} {bytes}/{total_bytes} {eta}";
+    Ok(ProgressBar::new(plan.sources.iter().map(size).sum()).with_style(ProgressStyle::with_template(style)?))
 }

@@ -114,6 +114,9 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// How many there are.
+    pub const VALUES: usize = 10;
+
     /// The six fates with their names in metrics, in a fixed order.
     #[must_use]
     pub const fn fates(&self) -> [(&'static str, u64); 6] {
@@ -129,7 +132,7 @@ impl Counters {
 
     /// Every counter in the order of the journal.
     #[must_use]
-    pub const fn values(&self) -> [u64; 10] {
+    pub const fn values(&self) -> [u64; Self::VALUES] {
         [
             self.applied,
             self.late,
@@ -146,7 +149,7 @@ impl Counters {
 
     /// Reads back [`Self::values`].
     #[must_use]
-    pub const fn from_values(values: [u64; 10]) -> Self {
+    pub const fn from_values(values: [u64; Self::VALUES]) -> Self {
         let [
             applied,
             late,
@@ -221,3 +224,6 @@ impl Meta {
         Some((epoch, seq))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,11 @@ mod partition;
 mod score;
 mod staged;
 
-use crate::codec;
+use crate::codec::encode::Vocabulary;
+use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
 use crate::model::time::Span;
+use crate::model::{Name, Touchpoint};
 use std::sync::Arc;
 
 pub use crate::journal::ImagesDue;
@@ -39,6 +41,48 @@ pub struct Plan {
     pub bounds: Bounds,
     /// Number of partitions of every topic: for the key check; 0 = not checked (files).
     pub partitions: i32,
+}
+
+impl Plan {
+    /// Decodes a record by the input of its source.
+    ///
+    /// # Errors
+    /// A rejection: too large, or what the codec says.
+    pub fn decode<'a>(&'a self, raw: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
+        let source = self.sources.get(usize::from(raw.position.source));
+        let Some(input) = source.and_then(|(_, input)| self.inputs.get(*input)) else {
+            let detail = "a source that the configuration does not name".to_owned();
+            return Err(Rejection { code: Code::Unmapped, detail });
+        };
+        if raw.value.is_some_and(|value| value.len() > self.bounds.record_bytes_max) {
+            let detail = format!("more than {} bytes", self.bounds.record_bytes_max);
+            return Err(Rejection { code: Code::TooLarge, detail });
+        }
+        codec::decode(input, raw)
+    }
+}
+
+/// What the numbers in outputs stand for.
+impl Vocabulary for Plan {
+    fn name(&self, name: Name) -> &str {
+        self.settings.catalogue.text(name)
+    }
+
+    fn source(&self, source: u16) -> &str {
+        self.sources.get(usize::from(source)).map_or("", |(name, _)| name.as_str())
+    }
+
+    fn reads_files(&self) -> bool {
+        self.partitions == 0
+    }
+
+    fn context(&self, index: u8) -> &str {
+        self.settings.context.get(usize::from(index)).map_or("", |context| context.name.as_str())
+    }
+
+    fn config_hash(&self) -> u64 {
+        self.config_hash
+    }
 }
 
 /// Limits and spans of the pipeline, from `[pipeline]`.

@@ -3,7 +3,8 @@
 use super::score::score;
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
 use super::{Observed, ObservedAlert, Plan, murmur};
-use crate::codec::{self, Code, RawRecord, Rejection};
+use crate::codec::encode::{self, Vocabulary as _};
+use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
 use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Limiter, Meta, Restored, Restorer};
 use crate::model::{AlertChange, Channel, ExperienceChange, Micro, Scored, Timestamp, Touchpoint, hash64};
@@ -110,22 +111,10 @@ impl Partition {
     /// Takes one record: decodes, judges, scores and applies it, then fires the timers that stream time has passed.
     pub fn record(&mut self, raw: &RawRecord<'_>) -> Fate {
         let plan = Arc::clone(&self.plan);
-        let source = plan.sources.get(usize::from(raw.position.source));
-        let Some(input) = source.and_then(|(_, input)| plan.inputs.get(*input)) else {
-            let detail = "a record of a source that the configuration does not name".to_owned();
-            return self.accept(raw, Err(Rejection { code: Code::Unmapped, detail }));
-        };
-        let too_large = raw.value.is_some_and(|value| value.len() > plan.bounds.record_bytes_max);
-        let decoded = if too_large {
-            let detail = format!("more than {} bytes", plan.bounds.record_bytes_max);
-            Err(Rejection { code: Code::TooLarge, detail })
-        } else {
-            codec::decode(input, raw)
-        };
-        self.accept(raw, decoded)
+        self.accept(raw, plan.decode(raw))
     }
 
-    /// As [`Self::record`], for a record decoded by the caller.
+    /// As [`Self::record`], for a record that the caller decoded with [`Plan::decode`].
     pub fn accept(&mut self, raw: &RawRecord<'_>, decoded: Result<Touchpoint<'_>, Rejection>) -> Fate {
         self.inputs += 1;
         let meta = self.book.meta_mut();
@@ -363,12 +352,14 @@ impl Partition {
             Published::Change(change) => Some(change.after.index),
             Published::Gone => None,
         }));
+        let plan = self.plan.as_ref();
         for alert in self.alerts.drain(..) {
-            staged.alerts.push(Keyed { key: Arc::clone(&alert.customer_id), value: Some(Vec::new()) });
+            let value = json(|out| encode::alert(&alert, plan, out));
+            staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value) });
         }
         for (key, published) in self.experience.drain(..) {
             let value = match published {
-                Published::Change(_change) => Some(Vec::new()),
+                Published::Change(change) => Some(json(|out| encode::experience(&change, plan, out))),
                 Published::Gone => None,
             };
             staged.experience.push(Keyed { key, value });
@@ -484,20 +475,19 @@ impl Limiter {
     }
 }
 
+#[expect(clippy::expect_used, reason = "plain structs into memory: there is nothing that can fail")]
+fn json(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(&mut out).expect("a change has a JSON form");
+    out
+}
+
 fn dead_letter(plan: &Plan, raw: &RawRecord<'_>, rejection: &Rejection) -> DeadLetter {
-    let topic = plan.sources.get(usize::from(raw.position.source)).map_or("", |(name, _)| name.as_str());
-    let mut headers = vec![
-        ("reason", format!("{:?}", rejection.code).to_lowercase()),
-        ("detail", rejection.detail.clone()),
-        ("topic", topic.to_owned()),
-        ("partition", raw.position.partition.to_string()),
-        ("offset", raw.position.offset.to_string()),
-    ];
-    headers.extend(raw.recorded_at.map(|time| ("timestamp", time.0.to_string())));
+    let mut headers = encode::dead_letter_headers(raw, rejection, plan.source(raw.position.source));
     let value = raw.value.map(|value| {
         let kept = value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(value);
         if kept.len() < value.len() {
-            headers.push(("truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
+            headers.push(("touchline.truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
         }
         kept.to_vec()
     });

@@ -24,9 +24,8 @@ const WAIT_NEUTRAL_MS: i64 = 120 * SECOND_MS;
 /// … and none at all is worth this.
 const WAIT_SCORE: i64 = 500_000;
 
-/// Scores a touchpoint. `kind` is its catalogue entry; `masked` is scratch for the text.
-#[must_use]
-pub fn score<'a>(
+/// Scores a touchpoint; `masked` is scratch for the text.
+pub(super) fn score<'a>(
     plan: &Plan,
     scorer: &Scorer,
     touchpoint: &'a Touchpoint<'_>,
@@ -80,23 +79,15 @@ fn signals(touchpoint: &Touchpoint<'_>, entry: Option<&KindEntry>, text: Option<
     [otherwise, None]
 }
 
-/// A rating on its instrument's own scale, or on any other as a k-point scale.
+/// NPS on its own scale by its table; everything else as a k-point scale, of which (r − 3)/2 on 1–5 and (r − 4)/3 on 1–7
+/// are cases.
 fn rating_signal(rating: &Rating) -> Signal {
-    let published = match rating.instrument {
-        Instrument::Nps => Some((0, 10)),
-        Instrument::Csat | Instrument::Stars => Some((1, 5)),
-        Instrument::Ces => Some((1, 7)),
-        Instrument::Custom => None,
-    };
-    let own_scale =
-        published.is_some_and(|(min, max)| rating.min == Micro::whole(min) && rating.max == Micro::whole(max));
-    let score = match rating.instrument {
-        Instrument::Nps if own_scale => nps(rating.value),
-        // (r − 3)/2 and (r − 4)/3 are the k-point formula on 1–5 and 1–7.
-        _ => {
-            let range = rating.max - rating.min;
-            Micro::ratio(2 * Micro::SCALE, (rating.value - rating.min).0, range.0) - Micro::ONE
-        }
+    let zero_to_ten = rating.min == Micro::ZERO && rating.max == Micro::whole(10);
+    let score = if rating.instrument == Instrument::Nps && zero_to_ten {
+        nps(rating.value)
+    } else {
+        let range = rating.max - rating.min;
+        Micro::ratio(2 * Micro::SCALE, (rating.value - rating.min).0, range.0) - Micro::ONE
     };
     let weight = if rating.instrument == Instrument::Stars { Micro::whole(2) } else { Micro::whole(3) };
     Signal { score: clamped(score), weight, source: SignalSource::Rating }

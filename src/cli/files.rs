@@ -1,0 +1,183 @@
+//! Recorded touchpoints from files: JSON Lines or CSV, plain, gzip or zstd, each in order of arrival within a window.
+
+use crate::codec::{self, Format, Input, RawRecord};
+use crate::model::{Position, Timestamp};
+use anyhow::Context as _;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Records of one file that are held back to put them in order of arrival.
+pub(super) const WINDOW_RECORDS: usize = 4_096;
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// One record, numbered by its line.
+enum Rows {
+    Lines { reader: Box<dyn BufRead>, bytes_max: u64 },
+    Csv { reader: Box<csv::Reader<Box<dyn BufRead>>>, row: csv::StringRecord },
+}
+
+/// A file as a source of the run, in order of arrival: by the input's `arrival` field, else by event time; ties by line.
+/// A record that cannot be decoded stays where it stands.
+///
+/// Files are nearly in order, so a window is enough: the heap holds [`WINDOW_RECORDS`] records and gives out the
+/// earliest. One that comes later than that can mend is given out at once, and counted in `out_of_window`.
+pub(super) struct Feed<'p> {
+    source: u16,
+    input: &'p Input,
+    rows: Rows,
+    line: i64,
+    /// (arrival, line, index into `buffers`).
+    heap: BinaryHeap<Reverse<(Timestamp, i64, usize)>>,
+    buffers: Vec<Vec<u8>>,
+    free: Vec<usize>,
+    newest: Timestamp,
+    given_out: Timestamp,
+    ended: bool,
+    /// Records given out after a later one.
+    pub(super) out_of_window: u64,
+}
+
+impl<'p> Feed<'p> {
+    /// Opens a file. `wrap` sees the raw bytes pass (for the progress bar); `bytes_max` is the longest line kept: of a
+    /// longer one only as much as shows that it is too long.
+    pub(super) fn open(
+        path: &Path,
+        source: u16,
+        input: &'p Input,
+        bytes_max: usize,
+        wrap: impl FnOnce(File) -> Box<dyn Read>,
+    ) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let reader = unpacked(path, wrap(file)).with_context(|| format!("cannot read {}", path.display()))?;
+        let rows = match input.format {
+            Format::Csv(_) => Rows::csv(reader),
+            Format::Touchpoint | Format::Json(_) => Rows::Lines { reader, bytes_max: bytes_max as u64 },
+        };
+        let earliest = Timestamp(i64::MIN);
+        Ok(Self {
+            source,
+            input,
+            rows,
+            line: 0,
+            heap: BinaryHeap::with_capacity(WINDOW_RECORDS),
+            buffers: Vec::new(),
+            free: Vec::new(),
+            newest: earliest,
+            given_out: earliest,
+            ended: false,
+            out_of_window: 0,
+        })
+    }
+
+    /// Arrival of the next record; none at the end. Fills the window.
+    pub(super) fn next_arrival(&mut self) -> anyhow::Result<Option<Timestamp>> {
+        while !self.ended && self.heap.len() < WINDOW_RECORDS {
+            self.read_one()?;
+        }
+        Ok(self.heap.peek().map(|Reverse((arrival, ..))| *arrival))
+    }
+
+    fn read_one(&mut self) -> anyhow::Result<()> {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.buffers.push(Vec::new());
+            self.buffers.len() - 1
+        });
+        let Some(buffer) = self.buffers.get_mut(slot) else { return Ok(()) };
+        match self.rows.next(&mut self.line, buffer)? {
+            false => self.ended = true,
+            true if buffer.is_empty() => self.free.push(slot),
+            true => {
+                let position = Position { source: self.source, partition: 0, offset: self.line };
+                let raw = RawRecord { position, recorded_at: None, key: None, value: Some(buffer) };
+                let arrival = codec::arrival(self.input, &raw).unwrap_or(self.newest);
+                self.newest = arrival;
+                self.heap.push(Reverse((arrival, self.line, slot)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the next record to `take`; false at the end.
+    pub(super) fn take(&mut self, take: impl FnOnce(&RawRecord<'_>)) -> anyhow::Result<bool> {
+        self.next_arrival()?;
+        let Some(Reverse((arrival, line, slot))) = self.heap.pop() else { return Ok(false) };
+        self.out_of_window += u64::from(arrival < self.given_out);
+        self.given_out = self.given_out.max(arrival);
+        if let Some(buffer) = self.buffers.get(slot) {
+            let position = Position { source: self.source, partition: 0, offset: line };
+            // Without a field of its own the arrival is the event time: that must not judge itself.
+            let recorded_at = self.input.arrival.as_ref().map(|_| arrival);
+            take(&RawRecord { position, recorded_at, key: None, value: Some(buffer) });
+        }
+        self.free.push(slot);
+        Ok(true)
+    }
+}
+
+impl Rows {
+    fn csv(reader: Box<dyn BufRead>) -> Self {
+        let reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+        Self::Csv { reader: Box::new(reader), row: csv::StringRecord::new() }
+    }
+
+    /// Puts the next row into `buffer` and its line into `line`; false at the end. A blank line is an empty row.
+    fn next(&mut self, line: &mut i64, buffer: &mut Vec<u8>) -> anyhow::Result<bool> {
+        buffer.clear();
+        match self {
+            Self::Lines { reader, bytes_max } => {
+                *line += 1;
+                read_line(reader, *bytes_max, buffer).with_context(|| format!("cannot read line {line}"))
+            }
+            Self::Csv { reader, row } => {
+                let headers = reader.headers().context("cannot read the header line")?.clone();
+                if !reader.read_record(row).with_context(|| format!("cannot read the row after line {line}"))? {
+                    return Ok(false);
+                }
+                *line = row.position().map_or(0, |position| i64::try_from(position.line()).unwrap_or(i64::MAX));
+                codec::csv_row(headers.iter(), row.iter(), buffer)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// One line without its end; false at the end of the file. Of a line longer than `bytes_max`, one byte more than that.
+fn read_line(reader: &mut dyn BufRead, bytes_max: u64, buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+    let read = reader.take(bytes_max + 1).read_until(b'\n', buffer)?;
+    if buffer.last() == Some(&b'\n') {
+        buffer.pop();
+        if buffer.last() == Some(&b'\r') {
+            buffer.pop();
+        }
+    } else if read as u64 > bytes_max {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(read > 0)
+}
+
+fn unpacked(path: &Path, file: Box<dyn Read>) -> std::io::Result<Box<dyn BufRead>> {
+    Ok(match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::read::MultiGzDecoder::new(file))),
+        Some("zst") => Box::new(BufReader::with_capacity(BUFFER_BYTES, zstd::Decoder::new(file)?)),
+        _ => Box::new(BufReader::with_capacity(BUFFER_BYTES, file)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_lose_their_ends_and_too_long_ones_are_cut() {
+        let mut reader = "ab\r\n\nlonger than five\nlast".as_bytes();
+        let mut lines = Vec::new();
+        let mut buffer = Vec::new();
+        while read_line(&mut reader, 5, &mut buffer).unwrap() {
+            lines.push(String::from_utf8(std::mem::take(&mut buffer)).unwrap());
+        }
+        assert_eq!(lines, ["ab", "", "longer", "last"]);
+    }
+}
