@@ -16,7 +16,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// One record, numbered by its line.
 enum Rows {
     Lines { reader: Box<dyn BufRead>, bytes_max: u64 },
-    Csv { reader: Box<csv::Reader<Box<dyn BufRead>>>, row: csv::StringRecord },
+    Csv { reader: Box<csv::Reader<Box<dyn BufRead>>>, header: csv::StringRecord, row: csv::StringRecord },
 }
 
 /// A file as a source of the run, in order of arrival: by the input's `arrival` field, else by event time; ties by line.
@@ -53,7 +53,7 @@ impl<'p> Feed<'p> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let reader = unpacked(path, wrap(file)).with_context(|| format!("cannot read {}", path.display()))?;
         let rows = match input.format {
-            Format::Csv(_) => Rows::csv(reader),
+            Format::Csv(_) => Rows::csv(reader).with_context(|| format!("cannot read {}", path.display()))?,
             Format::Touchpoint | Format::Json(_) => Rows::Lines { reader, bytes_max: bytes_max as u64 },
         };
         let earliest = Timestamp(i64::MIN);
@@ -118,9 +118,10 @@ impl<'p> Feed<'p> {
 }
 
 impl Rows {
-    fn csv(reader: Box<dyn BufRead>) -> Self {
-        let reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-        Self::Csv { reader: Box::new(reader), row: csv::StringRecord::new() }
+    fn csv(reader: Box<dyn BufRead>) -> csv::Result<Self> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+        let header = reader.headers()?.clone();
+        Ok(Self::Csv { reader: Box::new(reader), header, row: csv::StringRecord::new() })
     }
 
     /// Puts the next row into `buffer` and its line into `line`; false at the end. A blank line is an empty row.
@@ -131,13 +132,12 @@ impl Rows {
                 *line += 1;
                 read_line(reader, *bytes_max, buffer).with_context(|| format!("cannot read line {line}"))
             }
-            Self::Csv { reader, row } => {
-                let headers = reader.headers().context("cannot read the header line")?.clone();
+            Self::Csv { reader, header, row } => {
                 if !reader.read_record(row).with_context(|| format!("cannot read the row after line {line}"))? {
                     return Ok(false);
                 }
                 *line = row.position().map_or(0, |position| i64::try_from(position.line()).unwrap_or(i64::MAX));
-                codec::csv_row(headers.iter(), row.iter(), buffer)?;
+                codec::csv_row(header.iter(), row.iter(), buffer)?;
                 Ok(true)
             }
         }

@@ -1,10 +1,12 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
 mod check;
+mod console;
 mod demo;
 mod files;
 mod load;
 mod replay;
+mod replay_topics;
 mod run;
 mod simulate;
 mod summary;
@@ -43,7 +45,7 @@ enum Command {
     /// Create the topics it needs, or verify them
     Topics(topics::Args),
     /// Synthetic touchpoints into topics or a file
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
 }
 
 /// Parses the command line and runs the command. Errors are printed to standard error with their causes.
@@ -56,7 +58,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
-        Command::Simulate(args) => simulate::run(args),
+        Command::Simulate(args) => simulate::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("touchline: {error:#}");

@@ -5,9 +5,10 @@ use super::fields::{Fields, RatingParts};
 use super::mapping::Field;
 use super::node::{Borrowed, Node};
 use super::{Code, Rejection, reject};
-use crate::model::Instrument;
+use crate::model::{Instrument, Timestamp};
+use serde::Deserialize;
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// Reads the fields of a touchpoint.
@@ -20,6 +21,15 @@ pub(super) fn touchpoint(payload: &[u8]) -> Result<Fields<'_>, Rejection> {
 /// Reads any JSON.
 pub(super) fn tree(payload: &[u8]) -> Result<Node<'_>, Rejection> {
     whole(payload)
+}
+
+/// The event time of a touchpoint, past everything else.
+pub(super) fn occurred_at(payload: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Only {
+        occurred_at: i64,
+    }
+    serde_json::from_slice(payload).ok().map(|only: Only| Timestamp(only.occurred_at))
 }
 
 fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Rejection> {

@@ -61,6 +61,25 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes, in their order.
+    pub const ALL: [Self; 15] = [
+        Self::Empty,
+        Self::NoKey,
+        Self::Malformed,
+        Self::Depth,
+        Self::Number,
+        Self::Type,
+        Self::Missing,
+        Self::Range,
+        Self::TsRange,
+        Self::Id,
+        Self::JunkId,
+        Self::Attributes,
+        Self::TooLarge,
+        Self::Unmapped,
+        Self::ForeignPartition,
+    ];
+
     /// The name in metrics, headers and summaries.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -165,10 +184,14 @@ fn key_text(key: Option<&[u8]>) -> Result<Option<&str>, Rejection> {
 /// record will then be rejected, or is).
 #[must_use]
 pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
-    let root = json::tree(record.value?).ok()?;
+    let payload = record.value?;
+    if matches!(input.format, Format::Touchpoint) && input.arrival.is_none() {
+        return json::occurred_at(payload);
+    }
+    let root = json::tree(payload).ok()?;
     let arrived = input.arrival.as_ref().and_then(|(pointer, format)| format.read(pointer.find(&root)?));
     arrived.or_else(|| match &input.format {
-        Format::Touchpoint => TimeFormat::EpochMs.read(Pointer::field("occurred_at").find(&root)?),
+        Format::Touchpoint => json::occurred_at(payload),
         Format::Json(mapping) | Format::Csv(mapping) => mapping.occurred_at(&root),
     })
 }

@@ -94,12 +94,6 @@ impl Pointer {
         Ok(Self(rest.split('/').map(segment).collect()))
     }
 
-    /// The pointer to a field of the outermost object.
-    #[must_use]
-    pub fn field(name: &str) -> Self {
-        Self(vec![Segment { key: name.to_owned(), index: None }])
-    }
-
     /// The value it points to.
     #[must_use]
     pub fn find<'n, 'a>(&self, root: &'n Node<'a>) -> Option<&'n Node<'a>> {

@@ -161,3 +161,17 @@ fn secrets_are_not_shown() {
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
     assert!(!config.canonical.contains("0123456789abcdef"));
 }
+
+#[test]
+fn the_examples_are_valid() {
+    for (name, text) in [
+        ("airline", include_str!("../../config/examples/airline.toml")),
+        ("care", include_str!("../../config/examples/care.toml")),
+        ("loans", include_str!("../../config/examples/loans.toml")),
+        ("olist", include_str!("../../config/examples/olist.toml")),
+        ("retail", include_str!("../../config/examples/retail.toml")),
+        ("tickets", include_str!("../../config/examples/tickets.toml")),
+    ] {
+        assert_eq!(load(text).map(|config| config.inputs.len()), Ok(1), "{name}");
+    }
+}

@@ -4,6 +4,7 @@
 //! Life of a transaction: `record`* / `idle` → `stage` → (the shell writes `Staged` and commits) → `commit`, or
 //! `rollback` when it aborted.
 
+mod limits;
 pub mod merge;
 mod murmur;
 mod observed;
@@ -114,3 +115,6 @@ pub struct Scoring {
     /// Masked in text before scoring (brand handles, product names), lower case.
     pub brand_words: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,20 +2,15 @@
 
 use super::score::score;
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
-use super::{Observed, ObservedAlert, Plan, murmur};
-use crate::codec::encode::{self, Vocabulary as _};
+use super::{Observed, ObservedAlert, Plan, limits, murmur};
+use crate::codec::encode;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
-use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Limiter, Meta, Restored, Restorer};
-use crate::model::{AlertChange, Channel, ExperienceChange, Micro, Scored, Timestamp, Touchpoint, hash64};
+use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Meta, Restored, Restorer};
+use crate::model::{AlertChange, Channel, ExperienceChange, Scored, Timestamp, Touchpoint};
 use crate::sentiment::Scorer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Records over which the share of rejected ones is taken.
-const LIMITER_WINDOW: u64 = 10_000;
-/// A dead letter's payload is cut to this: it must fit the broker's default record limit with its headers.
-const DEAD_LETTER_BYTES_MAX: usize = 900 * 1024;
 
 /// What became of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,10 +154,8 @@ impl Partition {
             self.see_channel(touchpoint.channel);
             return Fate::Applied;
         }
-        let plan = Arc::clone(&self.plan);
-        let mut masked = std::mem::take(&mut self.masked);
-        let scored = score(&plan, &self.scorer, &touchpoint, raw.position, &mut masked);
-        self.masked = masked;
+        let (scored, known) = score(&self.plan, &self.scorer, &touchpoint, raw.position, &mut self.masked);
+        self.see(&scored, known);
         let fate = self.apply(scored, raw.recorded_at);
         if matches!(fate, Fate::Applied | Fate::Late) {
             if clamp.is_none() {
@@ -178,7 +171,6 @@ impl Partition {
         while let Some(victim) = self.engine.victim(scored.customer_id) {
             self.forget_customer(&victim, Why::Evicted);
         }
-        self.see(&scored);
         let input = Input::Touchpoint(scored);
         self.engine.apply(&input, &mut self.outputs);
         let fate = self.drain(recorded_at);
@@ -274,13 +266,11 @@ impl Partition {
         }
     }
 
-    fn see(&mut self, scored: &Scored<'_>) {
+    fn see(&mut self, scored: &Scored<'_>, known: bool) {
         self.see_channel(scored.channel);
         self.observed.scores.extend(scored.signals.iter().flatten().map(|signal| (scored.channel, signal.score)));
-        if self.plan.settings.catalogue.kind(scored.kind).is_none() {
-            self.book.meta_mut().counters.unknown_kinds += 1;
-            self.observed.unknown_kinds += 1;
-        }
+        self.book.meta_mut().counters.unknown_kinds += u64::from(!known);
+        self.observed.unknown_kinds += u64::from(!known);
     }
 
     fn see_channel(&mut self, channel: Channel) {
@@ -291,8 +281,8 @@ impl Partition {
 
     fn reject(&mut self, raw: &RawRecord<'_>, rejection: &Rejection) -> Fate {
         *self.observed.rejected.entry(rejection.code).or_default() += 1;
-        let letter = dead_letter(&self.plan, raw, rejection);
-        self.dlq_bytes += letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
+        let letter = DeadLetter::of(&self.plan, raw, rejection);
+        self.dlq_bytes += letter.bytes();
         self.dlq.push(letter);
         Fate::Dlq(rejection.code)
     }
@@ -306,7 +296,7 @@ impl Partition {
             Fate::Refused(_) => counters.refused += 1,
             Fate::Dlq(_) => counters.dlq += 1,
         }
-        limiter.count(matches!(fate, Fate::Dlq(_)));
+        limits::count(limiter, matches!(fate, Fate::Dlq(_)));
         if let Fate::Refused(limit) = fate {
             match self.observed.refused.iter_mut().find(|(known, _)| *known == limit) {
                 Some((_, count)) => *count += 1,
@@ -319,19 +309,7 @@ impl Partition {
     /// the limits or the configuration of the inputs are changed.
     #[must_use]
     pub fn stop_reason(&self) -> Option<String> {
-        let (bounds, limiter) = (&self.plan.bounds, &self.book.meta().limiter);
-        if limiter.consecutive >= bounds.dlq_consecutive_max {
-            return Some(format!(
-                "{} records in a row were rejected (pipeline.dlq_consecutive_max); see the dead letters for the reasons",
-                limiter.consecutive
-            ));
-        }
-        limiter.ratio_reached(bounds.dlq_ratio_max).then(|| {
-            format!(
-                "{} of {LIMITER_WINDOW} records were rejected (pipeline.dlq_ratio_max); see the dead letters for the reasons",
-                limiter.window_rejected
-            )
-        })
+        limits::stop_reason(&self.book.meta().limiter, &self.plan.bounds)
     }
 
     /// How much the current transaction holds.
@@ -457,39 +435,9 @@ const fn policy(plan: &Plan) -> ImagePolicy {
     }
 }
 
-impl Limiter {
-    /// Windows tumble: the share is judged against a whole window, so that one bad record of the first ten stops
-    /// nothing.
-    const fn count(&mut self, rejected: bool) {
-        if self.window_records >= LIMITER_WINDOW {
-            (self.window_records, self.window_rejected) = (0, 0);
-        }
-        self.window_records += 1;
-        self.window_rejected += rejected as u64;
-        self.consecutive = if rejected { self.consecutive + 1 } else { 0 };
-    }
-
-    fn ratio_reached(&self, limit: Micro) -> bool {
-        let allowed = Micro::ratio(limit.0, i64::try_from(LIMITER_WINDOW).unwrap_or(i64::MAX), Micro::SCALE).0;
-        limit < Micro::ONE && self.window_rejected > u64::try_from(allowed).unwrap_or(0)
-    }
-}
-
 #[expect(clippy::expect_used, reason = "plain structs into memory: there is nothing that can fail")]
 fn json(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
     let mut out = Vec::new();
     encode(&mut out).expect("a change has a JSON form");
     out
-}
-
-fn dead_letter(plan: &Plan, raw: &RawRecord<'_>, rejection: &Rejection) -> DeadLetter {
-    let mut headers = encode::dead_letter_headers(raw, rejection, plan.source(raw.position.source));
-    let value = raw.value.map(|value| {
-        let kept = value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(value);
-        if kept.len() < value.len() {
-            headers.push(("touchline.truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
-        }
-        kept.to_vec()
-    });
-    DeadLetter { key: raw.key.map(<[u8]>::to_vec), value, headers, code: rejection.code }
 }

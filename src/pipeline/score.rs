@@ -24,14 +24,14 @@ const WAIT_NEUTRAL_MS: i64 = 120 * SECOND_MS;
 /// … and none at all is worth this.
 const WAIT_SCORE: i64 = 500_000;
 
-/// Scores a touchpoint; `masked` is scratch for the text.
+/// Scores a touchpoint, and says whether the catalogue knows its kind. `masked` is scratch for the text.
 pub(super) fn score<'a>(
     plan: &Plan,
     scorer: &Scorer,
     touchpoint: &'a Touchpoint<'_>,
     position: Position,
     masked: &mut String,
-) -> Scored<'a> {
+) -> (Scored<'a>, bool) {
     let kind = Name::of(&touchpoint.kind);
     let entry = plan.settings.catalogue.kind(kind);
     let actor = touchpoint.actor.or(entry.map(|entry| entry.kind.actor)).unwrap_or_default();
@@ -42,7 +42,7 @@ pub(super) fn score<'a>(
         Actor::Agent => signals(touchpoint, entry, None),
     };
     let scoring = &plan.scoring;
-    Scored {
+    let scored = Scored {
         customer_id: &touchpoint.customer_id,
         event: EventHash::of(&touchpoint.source, &touchpoint.id),
         position,
@@ -64,7 +64,8 @@ pub(super) fn score<'a>(
         segment: scoring.segment.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
         tier: scoring.tier.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
         context: context(&plan.settings, touchpoint),
-    }
+    };
+    (scored, entry.is_some())
 }
 
 fn signals(touchpoint: &Touchpoint<'_>, entry: Option<&KindEntry>, text: Option<Signal>) -> Signals {

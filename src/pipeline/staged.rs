@@ -1,9 +1,14 @@
 //! What one partition adds to a transaction, ready to be written.
 
-use super::Observed;
-use crate::codec::Code;
+use super::{Observed, Plan};
+use crate::codec::encode::{self, Vocabulary as _};
+use crate::codec::{Code, RawRecord, Rejection};
 use crate::journal::ImageRecord;
+use crate::model::hash64;
 use std::sync::Arc;
+
+/// A dead letter's payload is cut to this: with its headers it must fit the broker's default record limit.
+const DEAD_LETTER_BYTES_MAX: usize = 900 * 1024;
 
 /// A record for the alerts or experience topic, keyed by customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,26 @@ pub struct DeadLetter {
     pub headers: Vec<(&'static str, String)>,
     /// The reason.
     pub code: Code,
+}
+
+impl DeadLetter {
+    /// The dead letter of a rejected record.
+    pub(super) fn of(plan: &Plan, raw: &RawRecord<'_>, rejection: &Rejection) -> Self {
+        let mut headers = encode::dead_letter_headers(raw, rejection, plan.source(raw.position.source));
+        let value = raw.value.map(|value| {
+            let kept = value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(value);
+            if kept.len() < value.len() {
+                headers.push(("touchline.truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
+            }
+            kept.to_vec()
+        });
+        Self { key: raw.key.map(<[u8]>::to_vec), value, headers, code: rejection.code }
+    }
+
+    /// Bytes of key and value.
+    pub(super) fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// All of one partition's part of a transaction. Reused: `stage` clears it first.

@@ -1,0 +1,176 @@
+//! `GET /customers/{id}`: a customer's committed state, answered by the partition's owner right after its next commit.
+//!
+//! | status | when |
+//! |---|---|
+//! | 200 | [`Shown`] as JSON |
+//! | 400 | no customer can have this id |
+//! | 401 | a token is needed |
+//! | 404 | the partition is here and does not know the customer |
+//! | 421 | the customer's partition belongs to another instance; the body says which partition |
+//! | 503 | the partition is being restored, the topics are not known yet, or the owner is too busy to answer in time |
+//!
+//! The id is never logged.
+
+use super::Sources;
+use crate::config::Secret;
+use crate::engine::{Line, View};
+use crate::model::{Micro, Severity, event::ID_BYTES_MAX};
+use crate::pipeline;
+use crate::rules::catalogue::Catalogue;
+use crate::status::{Answer, Status};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for the owner: a commit comes every 100 ms, unless the broker is slow.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The body of a 200. Times in milliseconds since the epoch, UTC.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    customer_id: &'a str,
+    partition: i32,
+    /// The customer's own time.
+    time: i64,
+    first_seen: i64,
+    last_seen: i64,
+    touchpoints: u64,
+    stage: Option<&'a str>,
+    index: i64,
+    perception: Micro,
+    expectation: Micro,
+    disconfirmation: Micro,
+    felt: Micro,
+    /// They sum to `index`.
+    index_breakdown: Vec<ShownLine<'a>>,
+    /// They sum to `perception`.
+    perception_breakdown: Vec<ShownLine<'a>>,
+    open_alerts: Vec<ShownAlert>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownLine<'a> {
+    label: &'a str,
+    contribution: Micro,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownAlert {
+    kind: &'static str,
+    alert_id: String,
+    severity: Severity,
+    opened_at: i64,
+}
+
+/// The body of 404, 421 and 503.
+#[derive(Debug, Serialize)]
+struct Refused<'a> {
+    partition: Option<i32>,
+    reason: &'a str,
+}
+
+/// The handler.
+pub(super) async fn show(
+    State(sources): State<Arc<Sources>>,
+    headers: HeaderMap,
+    Path(customer_id): Path<String>,
+) -> Response {
+    if !authorized(sources.token.as_ref(), &headers) {
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response();
+    }
+    if customer_id.len() > ID_BYTES_MAX || customer_id.chars().any(char::is_control) {
+        return refuse(StatusCode::BAD_REQUEST, None, "not a customer id");
+    }
+    let partitions = sources.status.partitions();
+    if partitions == 0 {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, None, "the topics are not known yet");
+    }
+    let partition = pipeline::partition_of(customer_id.as_bytes(), partitions);
+    match ask(&sources.status, partition, customer_id).await {
+        Some(Answer::View(view)) => json(StatusCode::OK, &shown(&view, partition, &sources.settings.catalogue)),
+        Some(Answer::Unknown) => refuse(StatusCode::NOT_FOUND, Some(partition), "no such customer"),
+        Some(Answer::NotOwned) => {
+            refuse(StatusCode::MISDIRECTED_REQUEST, Some(partition), "another instance owns the partition")
+        }
+        Some(Answer::Restoring) => unavailable(partition, "the partition is being restored"),
+        Some(Answer::Busy) => unavailable(partition, "too many queries are waiting"),
+        None => unavailable(partition, "the partition's owner did not answer in time"),
+    }
+}
+
+/// None when the owner does not answer in time, or ends.
+async fn ask(status: &Status, partition: i32, customer_id: String) -> Option<Answer> {
+    match status.query(partition, customer_id) {
+        Ok(reply) => tokio::time::timeout(ANSWER_TIME_MAX, reply).await.ok()?.ok(),
+        Err(answer) => Some(answer),
+    }
+}
+
+fn authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool {
+    let Some(token) = token else { return true };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    given.is_some_and(|given| same(given, token.reveal().as_bytes()))
+}
+
+/// Compares in a time that depends on the lengths alone: how long a wrong token takes must not tell where it differs.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    let difference = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
+    given.len() == expected.len() && difference == 0
+}
+
+fn shown<'a>(view: &'a View, partition: i32, catalogue: &'a Catalogue) -> Shown<'a> {
+    let figures = &view.figures;
+    Shown {
+        customer_id: &view.customer_id,
+        partition,
+        time: view.time.0,
+        first_seen: view.first_seen.0,
+        last_seen: view.last_seen.0,
+        touchpoints: view.touchpoints,
+        stage: figures.stage.map(|stage| catalogue.text(stage)),
+        index: figures.index,
+        perception: figures.perception,
+        expectation: figures.expectation,
+        disconfirmation: figures.disconfirmation,
+        felt: figures.felt,
+        index_breakdown: lines(&view.index_lines),
+        perception_breakdown: lines(&view.perception_lines),
+        open_alerts: view
+            .open_alerts
+            .iter()
+            .map(|(kind, alert_id, severity, opened_at)| ShownAlert {
+                kind,
+                alert_id: format!("{alert_id:016x}"),
+                severity: *severity,
+                opened_at: opened_at.0,
+            })
+            .collect(),
+    }
+}
+
+fn lines(lines: &[Line]) -> Vec<ShownLine<'_>> {
+    lines.iter().map(|line| ShownLine { label: &line.label, contribution: line.contribution }).collect()
+}
+
+fn unavailable(partition: i32, reason: &str) -> Response {
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, Some(partition), reason);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    response
+}
+
+fn refuse(status: StatusCode, partition: Option<i32>, reason: &str) -> Response {
+    json(status, &Refused { partition, reason })
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "admin: an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A real client over TCP against a served board.
+
+use super::*;
+use crate::config::Config;
+use crate::engine::{Line, View};
+use crate::model::{Figures, Micro, Severity, Timestamp};
+use crate::pipeline::partition_of;
+use crate::status::{Answer, Query, State as PartitionState};
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+const PARTITIONS: i32 = 4;
+
+struct Running {
+    status: Arc<Status>,
+    server: Server,
+}
+
+fn sources(token: Option<&str>) -> Sources {
+    Sources {
+        status: Arc::new(Status::new(1)),
+        settings: Config::load(None, &|_| Err(String::new())).expect("the defaults are valid").settings,
+        token: token.map(|token| Secret::new(token.to_owned())),
+        metrics: Arc::new(Metrics::new().expect("the catalogue is valid")),
+    }
+}
+
+fn serve(token: Option<&str>) -> Running {
+    let sources = sources(token);
+    let status = Arc::clone(&sources.status);
+    Running { status, server: start(SocketAddr::from(([127, 0, 0, 1], 0)), sources).expect("a free port") }
+}
+
+impl Running {
+    /// The whole answer to a request with these header lines.
+    fn send(&self, request: &str, headers: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.server.address()).expect("it listens");
+        write!(stream, "{request} HTTP/1.1\r\nHost: admin\r\n{headers}\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and closes");
+        answer
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.send(&format!("GET {path}"), "");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status line"), body.to_owned())
+    }
+
+    fn own(&self, partition: i32, state: PartitionState) -> Receiver<Query> {
+        let (queries, asked) = sync_channel(4);
+        self.status.set_partitions(PARTITIONS);
+        self.status.own(partition, queries);
+        self.status.update(partition, |status| status.state = state);
+        asked
+    }
+}
+
+fn view() -> View {
+    View {
+        customer_id: "c 1/2".into(),
+        time: Timestamp(3),
+        first_seen: Timestamp(1),
+        last_seen: Timestamp(2),
+        touchpoints: 5,
+        figures: Figures { index: 42, perception: Micro(-250_000), ..Figures::default() },
+        index_lines: vec![Line { label: "at rest".to_owned(), contribution: Micro::whole(42) }],
+        perception_lines: vec![Line { label: "review_submitted".to_owned(), contribution: Micro(-250_000) }],
+        open_alerts: vec![("detractor", 0xabc, Severity::High, Timestamp(2))],
+    }
+}
+
+#[test]
+fn probes_tell_why_not() {
+    let running = serve(None);
+    assert_eq!(running.get("/livez"), (200, "ok\n".to_owned()));
+    assert_eq!(running.get("/readyz"), (503, "has not joined the consumer group yet\n".to_owned()));
+    running.status.set_joined();
+    let _asked = running.own(2, PartitionState::Restoring);
+    assert_eq!(running.get("/readyz"), (503, "partition 2 is being restored\n".to_owned()));
+    running.status.update(2, |status| status.state = PartitionState::Running);
+    assert_eq!(running.get("/readyz"), (200, "ok\n".to_owned()));
+    running.status.beat(0, Timestamp(0));
+    let (status, reason) = running.get("/livez");
+    assert!(status == 503 && reason.starts_with("worker 0 has not moved for "), "{reason}");
+}
+
+#[test]
+fn metrics_are_the_text_exposition() {
+    let running = serve(None);
+    let answer = running.send("GET /metrics", "");
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.contains("\ntouchline_records_total{result=\"applied\"} 0\n"), "{answer}");
+}
+
+#[test]
+fn a_customer_is_shown_by_the_owner_of_their_partition() {
+    let running = serve(None);
+    let asked = running.own(partition_of(b"c 1/2", PARTITIONS), PartitionState::Running);
+    let owner = std::thread::spawn(move || {
+        for answer in [Answer::View(Box::new(view())), Answer::Unknown] {
+            let query = asked.recv().expect("a query");
+            assert_eq!(query.customer_id, "c 1/2");
+            query.reply.send(answer).expect("the asker waits");
+        }
+        // The next query is dropped with the owner.
+        drop(asked.recv());
+    });
+    let (status, body) = running.get("/customers/c%201%2F2");
+    assert_eq!(status, 200, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let expected = serde_json::json!({
+        "customer_id": "c 1/2",
+        "partition": partition_of(b"c 1/2", PARTITIONS),
+        "time": 3, "first_seen": 1, "last_seen": 2, "touchpoints": 5, "stage": null,
+        "index": 42, "perception": -0.25, "expectation": 0.0, "disconfirmation": 0.0, "felt": 0.0,
+        "index_breakdown": [{"label": "at rest", "contribution": 42.0}],
+        "perception_breakdown": [{"label": "review_submitted", "contribution": -0.25}],
+        "open_alerts": [{"kind": "detractor", "alert_id": "0000000000000abc", "severity": "high", "opened_at": 2}],
+    });
+    assert_eq!(body, expected);
+    assert_eq!(running.get("/customers/c%201%2F2").0, 404);
+    let (status, body) = running.get("/customers/c%201%2F2");
+    assert!(status == 503 && body.contains("did not answer"), "{body}");
+    owner.join().expect("the owner ends");
+}
+
+#[test]
+fn a_customer_who_is_not_here_is_never_a_404() {
+    let running = serve(None);
+    assert_eq!(running.get("/customers/c").0, 503, "the topics are not known yet");
+    running.status.set_partitions(PARTITIONS);
+    let partition = partition_of(b"c", PARTITIONS);
+    let (status, body) = running.get("/customers/c");
+    let expected = format!("{{\"partition\":{partition},\"reason\":\"another instance owns the partition\"}}");
+    assert_eq!((status, body), (421, expected));
+    let _asked = running.own(partition, PartitionState::Restoring);
+    let (status, body) = running.get("/customers/c");
+    let expected = format!("{{\"partition\":{partition},\"reason\":\"the partition is being restored\"}}");
+    assert_eq!((status, body), (503, expected));
+}
+
+#[test]
+fn customers_need_the_token_when_there_is_one() {
+    let running = serve(Some("s3cret"));
+    running.status.set_partitions(PARTITIONS);
+    for (headers, status) in [
+        ("", "401"),
+        ("Authorization: Bearer s3cre\r\n", "401"),
+        ("Authorization: Bearer s3crets\r\n", "401"),
+        ("Authorization: Bearer S3cret\r\n", "401"),
+        ("Authorization: Basic s3cret\r\n", "401"),
+        ("Authorization: Bearer \r\n", "401"),
+        ("Authorization: Bearer s3cret\r\n", "421"),
+    ] {
+        let answer = running.send("GET /customers/c", headers);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers:?}: {answer}");
+    }
+    assert_eq!(running.get("/livez").0, 200, "probes need none");
+}
+
+#[test]
+fn other_machines_are_not_served_without_a_token() {
+    let refused = start(SocketAddr::from(([0, 0, 0, 0], 0)), sources(None)).expect_err("no token");
+    assert_eq!(refused.to_string(), "admin.token: needed, because 0.0.0.0:0 can be reached from other machines");
+}
+
+#[test]
+fn a_taken_port_is_reported_at_the_start() {
+    let running = serve(None);
+    let refused = start(running.server.address(), sources(None)).expect_err("the port is taken").to_string();
+    assert!(refused.starts_with("admin.listen: cannot listen on 127.0.0.1:"), "{refused}");
+}
+
+#[test]
+fn hostile_requests_get_a_generic_answer() {
+    let running = serve(None);
+    let long = "x".repeat(HEAD_BYTES_MAX);
+    for (request, headers, status) in [
+        ("TRACE /metrics", "", "405"),
+        ("POST /customers/c", "Content-Length: 99999999999\r\n", "405"),
+        ("DELETE /livez", "", "405"),
+        ("GET /", "", "404"),
+        ("GET /customers/", "", "404"),
+        ("GET /customers/a%00b", "", "400"),
+        ("GET /customers/%ff", "", "400"),
+        ("GET /../etc/passwd", "", "404"),
+        ("NONSENSE", "", "400"),
+        ("GET /livez", &format!("X: {long}\r\n"), "431"),
+    ] {
+        let answer = running.send(request, headers);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+    }
+    assert_eq!(running.get(&format!("/customers/{}", "x".repeat(201))).0, 400);
+}
+
+#[test]
+fn it_stops_listening_when_dropped() {
+    let Running { server, status: _ } = serve(None);
+    let address = server.address();
+    drop(server);
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(std::time::Instant::now() < until, "still listening");
+        std::thread::yield_now();
+    }
+}

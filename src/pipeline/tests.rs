@@ -1,0 +1,169 @@
+use super::score::score;
+use super::*;
+use crate::config::Config;
+use crate::model::{Position, SignalSource, Timestamp};
+use crate::sentiment::Scorer;
+
+const NOON: i64 = 1_700_000_000_000;
+
+fn plan(text: &str, partitions: i32) -> Arc<Plan> {
+    let config = Config::load(Some(text), &|path| Err(format!("{path} is not read here"))).unwrap();
+    config.plan(vec![("web".into(), 0), ("support".into(), 0)], partitions)
+}
+
+/// A touchpoint with `more` fields.
+fn json(customer: &str, id: u64, time: i64, more: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","source":"s","customer_id":"{customer}","channel":"web","kind":"odd","occurred_at":{time}{more}}}"#
+    )
+}
+
+fn raw(offset: i64, value: &str) -> RawRecord<'_> {
+    let position = Position { source: 0, partition: 0, offset };
+    RawRecord { position, recorded_at: Some(Timestamp(NOON)), key: None, value: Some(value.as_bytes()) }
+}
+
+/// (source, score, weight) of every signal.
+fn signals(plan: &Plan, record: &str) -> Vec<(SignalSource, i64, i64)> {
+    let raw = raw(0, record);
+    let touchpoint = plan.decode(&raw).unwrap();
+    let mut masked = String::new();
+    let (scored, _) = score(plan, &Scorer::new(), &touchpoint, raw.position, &mut masked);
+    scored.signals.iter().flatten().map(|signal| (signal.source, signal.score.0, signal.weight.0)).collect()
+}
+
+#[test]
+fn evidence_is_scored_in_the_order_of_the_definition() {
+    use SignalSource::{Kind, Lateness, Outcome, Rating, Wait};
+    let plan = plan("", 0);
+    let rating = |instrument: &str, value: &str, min: u8, max: u8| {
+        format!(r#","rating":{{"instrument":"{instrument}","value":{value},"min":{min},"max":{max}}}"#)
+    };
+    let delivered = |late_ms: i64| format!(r#","kind":"order_delivered","due_at":{}"#, NOON - late_ms);
+    const DAY: i64 = 86_400_000;
+    for (fields, expected) in [
+        (String::new(), vec![]),
+        (rating("nps", "0", 0, 10), vec![(Rating, -1_000_000, 3_000_000)]),
+        (rating("nps", "6", 0, 10), vec![(Rating, -200_000, 3_000_000)]),
+        (rating("nps", "7", 0, 10), vec![(Rating, 100_000, 3_000_000)]),
+        (rating("nps", "8", 0, 10), vec![(Rating, 300_000, 3_000_000)]),
+        (rating("nps", "9", 0, 10), vec![(Rating, 800_000, 3_000_000)]),
+        (rating("nps", "10", 0, 10), vec![(Rating, 1_000_000, 3_000_000)]),
+        (rating("csat", "2", 1, 5), vec![(Rating, -500_000, 3_000_000)]),
+        (rating("stars", "5", 1, 5), vec![(Rating, 1_000_000, 2_000_000)]),
+        (rating("ces", "1", 1, 7), vec![(Rating, -1_000_000, 3_000_000)]),
+        (rating("custom", "25", 0, 100), vec![(Rating, -500_000, 3_000_000)]),
+        (r#","channel":"in_store","wait_ms":0"#.into(), vec![(Wait, 500_000, 1_000_000)]),
+        (r#","channel":"in_store","wait_ms":180000"#.into(), vec![(Wait, -250_000, 1_000_000)]),
+        (r#","channel":"in_store","wait_ms":9000000"#.into(), vec![(Wait, -500_000, 1_000_000)]),
+        (r#","channel":"support","wait_ms":9000000"#.into(), vec![]),
+        (r#","channel":"support","outcome":"transferred""#.into(), vec![(Outcome, -400_000, 1_500_000)]),
+        (r#","channel":"support","outcome":"abandoned""#.into(), vec![(Outcome, -800_000, 1_500_000)]),
+        (r#","channel":"web","outcome":"abandoned""#.into(), vec![]),
+        (delivered(0), vec![(Lateness, 300_000, 2_000_000)]),
+        (delivered(DAY + DAY / 2), vec![(Lateness, -600_000, 2_000_000)]),
+        (delivered(30 * DAY), vec![(Lateness, -1_000_000, 2_000_000)]),
+        (r#","kind":"order_delivered""#.into(), vec![(Kind, 300_000, 2_000_000)]),
+        (r#","kind":"order_delivered","actor":"system""#.into(), vec![]),
+    ] {
+        let record = fielded(&fields);
+        assert_eq!(signals(&plan, &record), expected, "{record}");
+    }
+}
+
+/// The record of [`json`] with fields replaced or added.
+fn fielded(fields: &str) -> String {
+    let mut record = String::from(r#"{"id":"1","source":"s","customer_id":"c""#);
+    for (name, default) in
+        [("channel", "\"web\"".to_owned()), ("kind", "\"odd\"".to_owned()), ("occurred_at", NOON.to_string())]
+    {
+        if !fields.contains(&format!("\"{name}\"")) {
+            record += &format!(",\"{name}\":{default}");
+        }
+    }
+    record + fields + "}"
+}
+
+#[test]
+fn only_customers_text_is_scored_and_brands_are_masked() {
+    let plan = plan("[scoring]\nbrand_words = [\"united\", \"great\"]", 0);
+    let text = |text: &str, more: &str| signals(&plan, &json("c", 1, NOON, &format!(r#","text":"{text}"{more}"#)));
+    let bad = text("terrible and awful service", "");
+    assert!(bad[0].1 < -300_000, "{bad:?}");
+    assert_eq!(text("terrible and awful service", r#","actor":"agent""#), []);
+    assert_eq!(text("@happy_love_best United GREAT!", ""), text("!", ""));
+    let both = text("terrible", r#","rating":{"instrument":"stars","value":5,"min":1,"max":5}"#);
+    assert_eq!(both.iter().map(|signal| signal.0).collect::<Vec<_>>(), [SignalSource::Rating, SignalSource::Text]);
+}
+
+fn partition(plan: &Arc<Plan>) -> Partition {
+    Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 7, true)
+}
+
+#[test]
+fn times_ahead_of_the_record_are_clamped_and_move_no_watermark() {
+    let mut partition = partition(&plan("", 0));
+    assert_eq!(partition.record(&raw(0, &json("c", 1, NOON - 1_000, ""))), Fate::Applied);
+    assert_eq!(partition.record(&raw(1, &json("c", 2, NOON + 3_600_000, ""))), Fate::Applied);
+    assert_eq!(partition.watermark(), Some(Timestamp(NOON - 1_000)));
+    assert_eq!(partition.record(&raw(2, &json("c", 3, NOON + 60_000, ""))), Fate::Applied);
+    assert_eq!(partition.watermark(), Some(Timestamp(NOON + 60_000)));
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::Due, &mut staged);
+    assert_eq!(staged.observed.clamped, 1);
+    partition.commit();
+    assert_eq!(partition.counters().clamped, 1);
+    assert_eq!(partition.next_offset(0), Some(3));
+}
+
+#[test]
+fn keys_of_other_partitions_are_rejected_with_their_origin() {
+    let plan = plan("", 4);
+    let customer = (0..).map(|n| format!("c{n}")).find(|id| partition_of(id.as_bytes(), 4) != 0).unwrap();
+    let mut partition = partition(&plan);
+    let record = json(&customer, 1, NOON, "");
+    assert_eq!(partition.record(&raw(5, &record)), Fate::Dlq(Code::ForeignPartition));
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::Due, &mut staged);
+    let letter = &staged.dlq[0];
+    assert_eq!(letter.value.as_deref(), Some(record.as_bytes()));
+    assert!(letter.headers.contains(&("touchline.reason", "foreign_partition".into())), "{:?}", letter.headers);
+    assert!(letter.headers.contains(&("touchline.offset", "5".into())));
+    assert!(letter.headers.iter().all(|(_, value)| !value.contains(&customer)));
+    assert_eq!(staged.offsets, [(0, 6)]);
+}
+
+#[test]
+fn rejected_records_in_a_row_stop_the_partition_until_a_good_one() {
+    let mut partition = partition(&plan("[pipeline]\ndlq_consecutive_max = 3", 0));
+    for offset in 0..3 {
+        assert_eq!(partition.stop_reason(), None);
+        assert!(matches!(partition.record(&raw(offset, "{")), Fate::Dlq(Code::Malformed)));
+    }
+    assert!(partition.stop_reason().unwrap().starts_with("3 records in a row"));
+    partition.rollback();
+    assert_eq!(partition.stop_reason(), None);
+    assert_eq!(partition.pending(), Pending::default());
+}
+
+#[test]
+fn a_share_of_rejected_records_stops_the_partition() {
+    let mut partition = partition(&plan("[pipeline]\ndlq_ratio_max = 0.001", 0));
+    for pair in 0..11 {
+        assert_eq!(partition.stop_reason(), None, "{pair}");
+        partition.record(&raw(2 * pair, "{"));
+        partition.record(&raw(2 * pair + 1, &json("c", 1, NOON, "")));
+    }
+    assert!(partition.stop_reason().unwrap().contains("dlq_ratio_max"));
+}
+
+#[test]
+fn payloads_too_large_for_the_broker_are_cut_in_the_dead_letters() {
+    let mut partition = partition(&plan("", 0));
+    let large = "x".repeat(2 << 20);
+    assert_eq!(partition.record(&raw(0, &large)), Fate::Dlq(Code::TooLarge));
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::Due, &mut staged);
+    assert_eq!(staged.dlq[0].value.as_ref().unwrap().len(), 900 * 1024);
+    assert!(staged.dlq[0].headers.iter().any(|(name, _)| *name == "touchline.truncated"));
+}

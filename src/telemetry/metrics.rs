@@ -1,0 +1,229 @@
+//! From signals to metrics. Counters and histograms are fed by the workers after each commit; gauges are read off the
+//! status board when somebody scrapes.
+
+use super::Metrics;
+use crate::model::{Channel, Micro};
+use crate::status::{Committed, Outcome, PartitionStatus, Signals, State, Status};
+use prometheus::local::LocalHistogram;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Metrics {
+    /// The text exposition of everything, gauges as of now. To be called by one thread at a time: a second one would
+    /// see the gauges half written.
+    ///
+    /// # Errors
+    /// When the encoder refuses a metric, which the catalogue's tests exclude.
+    pub fn render(&self, status: &Status) -> Result<String, prometheus::Error> {
+        self.reset_gauges()?;
+        self.build_info(env!("CARGO_PKG_VERSION")).set(1.0);
+        for (partition, status) in status.all() {
+            self.add_partition(&partition.to_string(), &status);
+        }
+        self.exposition()
+    }
+
+    fn add_partition(&self, partition: &str, status: &PartitionStatus) {
+        self.partitions(state_name(&status.state)).inc();
+        self.customers().add(status.customers as f64);
+        for (kind, open) in &status.open_alerts {
+            self.open_alerts(kind).add(*open as f64);
+        }
+        for (topic, lag) in &status.lag {
+            self.lag_records(topic, partition).set(*lag as f64);
+        }
+        self.partition_last_progress_timestamp_seconds(partition).set(seconds(status.last_progress.0));
+        if let Some(watermark) = status.watermark {
+            self.watermark_timestamp_seconds(partition).set(seconds(watermark.0));
+        }
+    }
+}
+
+const fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Restoring => "restoring",
+        State::Running => "running",
+        State::Stopped(_) => "stopped",
+    }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+impl Metrics {
+    /// Scores come with nearly every touchpoint: they are summed up outside the shared histograms first.
+    fn observe_scores(&self, scores: &[(Channel, Micro)]) {
+        let mut histograms: BTreeMap<Channel, LocalHistogram> = BTreeMap::new();
+        for (channel, score) in scores {
+            histograms
+                .entry(*channel)
+                .or_insert_with(|| self.sentiment_score(channel.as_str()).local())
+                .observe(score.to_f64());
+        }
+        histograms.values().for_each(LocalHistogram::flush);
+    }
+}
+
+impl Signals for Metrics {
+    fn committed(&self, committed: &Committed<'_>) {
+        let observed = committed.observed;
+        for (channel, touchpoints) in Channel::ALL.iter().zip(observed.channels) {
+            self.touchpoints_total(channel.as_str()).inc_by(touchpoints);
+        }
+        self.observe_scores(&observed.scores);
+        let indexes = self.experience_index();
+        observed.indexes.iter().for_each(|index| indexes.observe(*index as f64));
+        let latencies = self.touchpoint_to_alert_seconds();
+        for alert in &observed.alerts {
+            self.alerts_total(alert.kind, alert.severity.as_str(), alert.phase.as_str()).inc();
+            if let Some(recorded_at) = alert.recorded_at {
+                latencies.observe(seconds(committed.at.since(recorded_at)));
+            }
+        }
+        for (reason, records) in &observed.rejected {
+            self.rejected_total(reason.as_str()).inc_by(*records);
+        }
+        for (limit, touchpoints) in &observed.refused {
+            self.limits_reached_total(limit.as_str()).inc_by(*touchpoints);
+        }
+        for (fate, records) in committed.fates {
+            self.records_total(fate).inc_by(*records);
+        }
+        self.clamped_total().inc_by(observed.clamped);
+        self.unknown_kinds_total().inc_by(observed.unknown_kinds);
+        self.alerts_capped_total().inc_by(observed.capped);
+        self.images_total().inc_by(committed.images);
+        self.journal_bytes_total().inc_by(committed.journal_bytes);
+    }
+
+    fn transaction(&self, outcome: Outcome, took: Duration) {
+        self.transactions_total(outcome.as_str()).inc();
+        self.transaction_duration_seconds().observe(took.as_secs_f64());
+    }
+
+    fn producer_recreated(&self) {
+        self.producer_recreated_total().inc();
+    }
+
+    fn restored(&self, records: u64, took: Duration) {
+        self.restore_records_total().inc_by(records);
+        self.restore_duration_seconds().observe(took.as_secs_f64());
+    }
+
+    fn merge_forced(&self, count: u64) {
+        self.merge_forced_total().inc_by(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Code;
+    use crate::engine::Limit;
+    use crate::model::{Phase, Severity, Timestamp};
+    use crate::pipeline::{Observed, ObservedAlert};
+    use std::sync::mpsc::sync_channel;
+
+    fn observed() -> Observed {
+        let mut channels = [0; Channel::ALL.len()];
+        channels[Channel::Web as usize] = 3;
+        let alert = ObservedAlert {
+            kind: "detractor",
+            severity: Severity::High,
+            phase: Phase::Opened,
+            recorded_at: Some(Timestamp(1_000)),
+        };
+        Observed {
+            channels,
+            scores: vec![(Channel::Web, Micro(-600_000)), (Channel::Web, Micro(300_000))],
+            indexes: vec![55],
+            alerts: vec![alert, ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
+            rejected: BTreeMap::from([(Code::JunkId, 2)]),
+            refused: vec![(Limit::Customers, 4)],
+            clamped: 5,
+            unknown_kinds: 6,
+            capped: 7,
+        }
+    }
+
+    #[test]
+    fn a_commit_is_counted_once_and_in_full() {
+        let metrics = Metrics::new().expect("the catalogue is valid");
+        metrics.committed(&Committed {
+            observed: &observed(),
+            at: Timestamp(1_200),
+            images: 8,
+            journal_bytes: 900,
+            fates: &[("applied", 3), ("dlq", 2), ("refused", 4)],
+        });
+        metrics.transaction(Outcome::Aborted, Duration::from_millis(30));
+        metrics.restored(1_000, Duration::from_secs(2));
+        metrics.producer_recreated();
+        metrics.merge_forced(9);
+        let text = metrics.render(&Status::new(0)).expect("valid");
+        for line in [
+            "touchpoints_total{channel=\"web\"} 3",
+            "touchpoints_total{channel=\"email\"} 0",
+            "sentiment_score_bucket{channel=\"web\",le=\"-0.5\"} 1",
+            "sentiment_score_count{channel=\"web\"} 2",
+            "sentiment_score_count{channel=\"email\"} 0",
+            "experience_index_bucket{le=\"60\"} 1",
+            "alerts_total{kind=\"detractor\",phase=\"opened\",severity=\"high\"} 1",
+            "alerts_total{kind=\"detractor\",phase=\"resolved\",severity=\"high\"} 1",
+            "touchpoint_to_alert_seconds_sum 0.2",
+            "touchpoint_to_alert_seconds_count 1",
+            "rejected_total{reason=\"junk_id\"} 2",
+            "limits_reached_total{limit=\"customers_per_partition\"} 4",
+            "records_total{result=\"applied\"} 3",
+            "records_total{result=\"late\"} 0",
+            "clamped_total 5",
+            "unknown_kinds_total 6",
+            "alerts_capped_total 7",
+            "images_total 8",
+            "journal_bytes_total 900",
+            "transactions_total{outcome=\"aborted\"} 1",
+            "restore_records_total 1000",
+            "restore_duration_seconds_sum 2",
+            "producer_recreated_total 1",
+            "merge_forced_total 9",
+        ] {
+            let line = format!("touchline_{line}");
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn gauges_follow_the_board_and_forget_what_is_owned_elsewhere() {
+        let (metrics, status) = (Metrics::new().expect("the catalogue is valid"), Status::new(0));
+        let (queries, _keep) = sync_channel(1);
+        for (partition, customers) in [(0, 10), (1, 20)] {
+            status.own(partition, queries.clone());
+            status.update(partition, |status| {
+                status.state = State::Running;
+                status.lag = vec![("web".to_owned(), 7)];
+                status.last_progress = Timestamp(1_500);
+                status.watermark = (partition == 0).then_some(Timestamp(2_000));
+                status.customers = customers;
+                status.open_alerts = vec![("detractor", 2)];
+            });
+        }
+        let both = metrics.render(&status).expect("valid");
+        for line in [
+            "customers 30",
+            "open_alerts{kind=\"detractor\"} 4",
+            "open_alerts{kind=\"expectation_gap\"} 0",
+            "partitions{state=\"running\"} 2",
+            "lag_records{partition=\"1\",topic=\"web\"} 7",
+            "partition_last_progress_timestamp_seconds{partition=\"0\"} 1.5",
+            "watermark_timestamp_seconds{partition=\"0\"} 2",
+            concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(both.lines().any(|found| found == format!("touchline_{line}")), "{line} is not in:\n{both}");
+        }
+        assert!(!both.contains("watermark_timestamp_seconds{partition=\"1\"}"), "{both}");
+        status.disown(1);
+        let one = metrics.render(&status).expect("valid");
+        assert!(one.contains("touchline_customers 10\n") && !one.contains("partition=\"1\""), "{one}");
+    }
+}
