@@ -286,6 +286,9 @@ fn accept(
     if late {
         touch::touch_panes(customer, scored);
         out.push(Output::Late(EventRef { event: scored.event, position: scored.position }));
+        // No rule reads it, but the index may have moved, and what is published must never be far from it.
+        let derived = derive(customer, settings);
+        Turn::new(settings, scored.customer_id, Some(scored), time, opened, out).publish(customer, &derived);
         return alert_changed;
     }
     let entry = settings.catalogue.kind(scored.kind);
