@@ -10,6 +10,8 @@ mod command;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tidy;
