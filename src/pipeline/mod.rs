@@ -118,3 +118,5 @@ pub struct Scoring {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod restore_tests;
