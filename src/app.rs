@@ -5,11 +5,13 @@
 //!                                └──▶ admin thread     └─▶ one failed or panicked: the others stop cleanly ─▶ Err
 //! ```
 
+use crate::admin::{self, Server, Sources};
 use crate::config::Config;
 use crate::kafka::{self, Clients, Shell, Topics, topics};
 use crate::sentiment::Scorer;
 use crate::shutdown::Shutdown;
-use crate::status::{NoSignals, Status};
+use crate::status::Status;
+use crate::telemetry::Metrics;
 use anyhow::{Context, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,7 +35,11 @@ pub enum Brokers {
 /// # Errors
 /// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
 pub fn run(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let shell = Arc::new(compose(config, brokers, shutdown)?);
+    let metrics = Arc::new(Metrics::new().context("building the metrics")?);
+    let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
+    // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
+    let _admin = serve_admin(config, &status, &metrics)?;
+    let shell = Arc::new(compose(config, brokers, shutdown, status, metrics)?);
     let (done, ended) = channel();
     for worker in 0..usize::from(config.kafka.workers) {
         spawn(worker, &shell, done.clone())?;
@@ -55,11 +61,30 @@ pub fn topics_of(config: &Config) -> Topics {
     }
 }
 
-fn compose(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<Shell> {
+/// Starts the admin server, unless it is switched off.
+fn serve_admin(config: &Config, status: &Arc<Status>, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Server>> {
+    let Some(listen) = config.admin.listen else { return Ok(None) };
+    let sources = Sources {
+        status: Arc::clone(status),
+        settings: Arc::clone(&config.settings),
+        token: config.admin.token.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let server = admin::start(listen, sources)?;
+    tracing::info!(address = %server.address(), "admin server listens");
+    Ok(Some(server))
+}
+
+fn compose(
+    config: &Config,
+    brokers: Brokers,
+    shutdown: &Shutdown,
+    status: Arc<Status>,
+    signals: Arc<Metrics>,
+) -> anyhow::Result<Shell> {
     let clients = Clients::new(config.kafka.clone());
     let topics = topics_of(config);
     let partitions = check_topics(&clients, &topics, brokers)?;
-    let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     status.set_partitions(partitions);
     Ok(Shell {
         kafka: config.kafka.clone(),
@@ -68,13 +93,13 @@ fn compose(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Re
         plan: config.plan(config.input_topics(), partitions),
         scorer: Arc::new(Scorer::new()),
         status,
-        signals: Arc::new(NoSignals),
+        signals,
         shutdown: shutdown.clone(),
     })
 }
 
-/// All topics exist with one partition count, and those that must be compacted are.
-fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
+/// The partition count: all topics exist with one, and those that must be compacted are.
+pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
     let counts = topics::partition_counts(clients, topics)?;
     let partitions = topics::common_count(topics, &counts)
         .map_err(|problems| anyhow::anyhow!("the topics are not ready:\n  {}", problems.join("\n  ")))?;

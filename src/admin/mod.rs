@@ -18,6 +18,7 @@ mod customers;
 use crate::config::Secret;
 use crate::engine;
 use crate::status::{Status, now};
+use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -61,6 +62,7 @@ pub enum StartError {
 }
 
 /// What the answers are made from.
+#[derive(Debug)]
 pub struct Sources {
     /// The workers' board.
     pub status: Arc<Status>,
@@ -68,14 +70,8 @@ pub struct Sources {
     pub settings: Arc<engine::Settings>,
     /// The bearer token of `/customers`.
     pub token: Option<Secret>,
-    /// Renders `/metrics`; called by one thread.
-    pub metrics: Box<dyn Fn() -> Result<String, prometheus::Error> + Send + Sync>,
-}
-
-impl std::fmt::Debug for Sources {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sources").field("status", &self.status).finish_non_exhaustive()
-    }
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The running server; stops when it is dropped.
@@ -172,7 +168,7 @@ async fn no_store(mut response: Response) -> Response {
 }
 
 async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
-    match (sources.metrics)() {
+    match sources.metrics.render(&sources.status) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "admin: metrics cannot be rendered");

@@ -6,7 +6,6 @@ use crate::engine::{Line, View};
 use crate::model::{Figures, Micro, Severity, Timestamp};
 use crate::pipeline::partition_of;
 use crate::status::{Answer, Query, State as PartitionState};
-use crate::telemetry::Metrics;
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -17,18 +16,19 @@ struct Running {
     server: Server,
 }
 
-fn serve(token: Option<&str>) -> Running {
-    let status = Arc::new(Status::new(1));
-    let metrics = Metrics::new().expect("the catalogue is valid");
-    let board = Arc::clone(&status);
-    let sources = Sources {
-        status: Arc::clone(&status),
+fn sources(token: Option<&str>) -> Sources {
+    Sources {
+        status: Arc::new(Status::new(1)),
         settings: Config::load(None, &|_| Err(String::new())).expect("the defaults are valid").settings,
         token: token.map(|token| Secret::new(token.to_owned())),
-        metrics: Box::new(move || metrics.render(&board)),
-    };
-    let server = start(SocketAddr::from(([127, 0, 0, 1], 0)), sources).expect("a free port");
-    Running { status, server }
+        metrics: Arc::new(Metrics::new().expect("the catalogue is valid")),
+    }
+}
+
+fn serve(token: Option<&str>) -> Running {
+    let sources = sources(token);
+    let status = Arc::clone(&sources.status);
+    Running { status, server: start(SocketAddr::from(([127, 0, 0, 1], 0)), sources).expect("a free port") }
 }
 
 impl Running {
@@ -163,27 +163,14 @@ fn customers_need_the_token_when_there_is_one() {
 
 #[test]
 fn other_machines_are_not_served_without_a_token() {
-    let running = serve(None);
-    let sources = Sources {
-        status: Arc::clone(&running.status),
-        settings: Config::load(None, &|_| Err(String::new())).expect("the defaults are valid").settings,
-        token: None,
-        metrics: Box::new(|| Ok(String::new())),
-    };
-    let refused = start(SocketAddr::from(([0, 0, 0, 0], 0)), sources).expect_err("no token");
+    let refused = start(SocketAddr::from(([0, 0, 0, 0], 0)), sources(None)).expect_err("no token");
     assert_eq!(refused.to_string(), "admin.token: needed, because 0.0.0.0:0 can be reached from other machines");
 }
 
 #[test]
 fn a_taken_port_is_reported_at_the_start() {
     let running = serve(None);
-    let sources = Sources {
-        status: Arc::clone(&running.status),
-        settings: Config::load(None, &|_| Err(String::new())).expect("the defaults are valid").settings,
-        token: None,
-        metrics: Box::new(|| Ok(String::new())),
-    };
-    let refused = start(running.server.address(), sources).expect_err("the port is taken").to_string();
+    let refused = start(running.server.address(), sources(None)).expect_err("the port is taken").to_string();
     assert!(refused.starts_with("admin.listen: cannot listen on 127.0.0.1:"), "{refused}");
 }
 

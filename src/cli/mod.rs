@@ -5,6 +5,7 @@ mod demo;
 mod files;
 mod load;
 mod replay;
+mod replay_topics;
 mod run;
 mod simulate;
 mod summary;

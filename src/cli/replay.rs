@@ -2,7 +2,7 @@
 
 use super::files::{Feed, WINDOW_RECORDS};
 use super::summary::Summary;
-use super::{exit, load};
+use super::{exit, load, replay_topics};
 use crate::config::Config;
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged, partition_of};
 use crate::sentiment::Scorer;
@@ -37,8 +37,10 @@ pub(super) struct Args {
     /// Input (of the configuration) that the files belong to, where there are several
     #[arg(long, value_name = "NAME")]
     input: Option<String>,
+    #[command(flatten)]
+    kafka: replay_topics::KafkaArgs,
     /// Recorded touchpoints: .jsonl or .csv, also .gz or .zst; NAME=FILE for a file of another input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["topics", "journal"], value_name = "FILE")]
     files: Vec<String>,
 }
 
@@ -57,6 +59,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
+    if args.kafka.topics || args.kafka.journal {
+        return replay_topics::run(&config, &args.kafka, &mut BufWriter::new(alerts_to(args.out.as_deref())?));
+    }
     let sources = match args.files.iter().map(|file| source(&config, args.input.as_deref(), file)).collect() {
         Ok(sources) => sources,
         Err(problem) => return Ok(usage(&problem)),
@@ -102,18 +107,13 @@ struct Replay {
 
 impl Replay {
     fn new(plan: Arc<Plan>, args: &Args) -> anyhow::Result<Self> {
-        let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
-        let alerts: Box<dyn Write> = match &args.out {
-            Some(path) => Box::new(create(path)?),
-            None => Box::new(std::io::stdout().lock()),
-        };
         let scorer = Arc::new(Scorer::new());
         let partition = |number| Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
         Ok(Self {
             partitions: (0..args.partitions).map(partition).collect(),
             plan,
             staged: Staged::default(),
-            alerts: BufWriter::new(alerts),
+            alerts: BufWriter::new(alerts_to(args.out.as_deref())?),
             experience: args.experience.as_deref().map(create).transpose()?.map(BufWriter::new),
             summary: Summary::default(),
             since_commit: 0,
@@ -185,6 +185,17 @@ impl Replay {
         self.summary.print(&self.plan, &self.partitions, self.started.elapsed());
         Ok(())
     }
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn alerts_to(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
+    Ok(match path {
+        Some(path) => Box::new(create(path)?),
+        None => Box::new(std::io::stdout().lock()),
+    })
 }
 
 fn write_line(out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {

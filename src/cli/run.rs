@@ -3,6 +3,7 @@
 use super::{exit, load};
 use crate::app::{self, Brokers};
 use crate::shutdown::Shutdown;
+use crate::telemetry::logging;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
+    logging::init(&config.telemetry.log, config.telemetry.json)?;
     let shutdown = Shutdown::default();
     shutdown.on_signals().context("listening for signals")?;
     app::run(&config, Brokers::Real, &shutdown)?;

@@ -117,8 +117,13 @@ impl<'f> Owned<'f> {
         !self.queue.is_empty() && self.queue.starved().any(|starved| starved == source)
     }
 
+    /// Whether every source was read to its end and fed.
+    pub(super) fn is_read(&self) -> bool {
+        self.queue.is_empty() && self.is_at_end.iter().all(|is_at_end| *is_at_end)
+    }
+
     pub(super) fn is_idle(&mut self, idle_after: Duration) -> bool {
-        if self.is_stopped || !self.queue.is_empty() || !self.is_at_end.iter().all(|is_at_end| *is_at_end) {
+        if self.is_stopped || !self.is_read() {
             self.idle_since = None;
             return false;
         }

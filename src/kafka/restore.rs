@@ -13,11 +13,11 @@ use super::Shell;
 use super::client::{self, Plain};
 use super::error::Error;
 use super::member::{CommittedOffsets, Member};
+use super::read::{Each, read_to_end};
 use crate::journal::{Restored, Restorer, Verdict};
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,7 @@ impl Restore<'_> {
 
     fn read_images(&self, restorers: &mut BTreeMap<i32, (Restorer, u64)>) -> Result<(), Error> {
         let starts = restorers.keys().map(|partition| (*partition, Offset::Beginning)).collect();
-        self.read_to_end(&self.shell.topics.images, &starts, &mut |message| {
+        self.read(&self.shell.topics.images, &starts, &mut |message| {
             let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };
             *records += 1;
             restorer
@@ -141,7 +141,7 @@ impl Restore<'_> {
                 .map_err(|refusal| Error::Refused(format!("partition {partition}: {refusal}")))?;
             starts.insert(*partition, from.map_or(Offset::Beginning, Offset::Offset));
         }
-        self.read_to_end(&self.shell.topics.journal, &starts, &mut |message| {
+        self.read(&self.shell.topics.journal, &starts, &mut |message| {
             let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };
             *records += 1;
             restorer
@@ -150,42 +150,8 @@ impl Restore<'_> {
         })
     }
 
-    /// Hands every committed record of these partitions to `each`, up to the end as of now.
-    fn read_to_end(
-        &self,
-        topic: &str,
-        starts: &BTreeMap<i32, Offset>,
-        each: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let consumer = client::plain_consumer(&self.shell.clients.restore(), "creating a client")?;
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in starts {
-            let what = || Error::client(format!("reading {topic}-{partition}"));
-            list.add_partition_offset(topic, *partition, *offset).map_err(what())?;
-        }
-        consumer.assign(&list).map_err(Error::client(format!("reading {topic}")))?;
-        let mut open: BTreeSet<i32> = starts.keys().copied().collect();
-        let mut served = Instant::now();
-        while !open.is_empty() {
-            if served.elapsed() > PAUSE {
-                self.proceed()?;
-                served = Instant::now();
-            }
-            match consumer.poll(PAUSE) {
-                Some(Ok(message)) => each(&message)?,
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                Some(Err(error)) if is_lasting(&error) => {
-                    return Err(Error::client(format!("reading {topic} (is its log shorter than the checkpoint?)"))(
-                        error,
-                    ));
-                }
-                Some(Err(error)) => tracing::debug!(%error, topic, "restore"),
-                None => {}
-            }
-        }
-        Ok(())
+    fn read(&self, topic: &str, starts: &BTreeMap<i32, Offset>, each: &mut Each<'_>) -> Result<(), Error> {
+        read_to_end(&self.shell.clients, topic, starts, &mut || self.proceed(), each)
     }
 
     fn pause(&self) -> Result<(), Error> {
@@ -202,21 +168,6 @@ impl Restore<'_> {
 fn end(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
     let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
     ends.map(|(_, end)| end).map_err(Error::client(format!("reading the end of {topic}-{partition}")))
-}
-
-/// Errors that will not go away by polling on.
-fn is_lasting(error: &KafkaError) -> bool {
-    use rdkafka::types::RDKafkaErrorCode as Code;
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                Code::AutoOffsetReset
-                    | Code::OffsetOutOfRange
-                    | Code::UnknownTopicOrPartition
-                    | Code::TopicAuthorizationFailed
-            )
-        )
 }
 
 fn refused(message: &BorrowedMessage<'_>, refusal: &dyn std::fmt::Display) -> Error {

@@ -1,0 +1,172 @@
+//! `touchline replay --topics` and `--journal`: history from Kafka instead of files, partition after partition.
+
+use super::exit;
+use crate::app::{self, Brokers};
+use crate::codec::encode;
+use crate::config::Config;
+use crate::engine::{Engine, Output};
+use crate::journal::{Counters, Entries, Header};
+use crate::kafka::history::{self, Range};
+use crate::kafka::{Clients, Error};
+use crate::model::Timestamp;
+use crate::pipeline::{Partition, Plan};
+use crate::sentiment::Scorer;
+use anyhow::{Context, bail};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The part of `touchline replay`'s arguments that is about Kafka.
+#[derive(Debug, clap::Args)]
+pub(super) struct KafkaArgs {
+    /// Replay the input topics of the configuration instead of files: up to their ends as of now, idle clocks off
+    #[arg(long, conflicts_with_all = ["journal", "files"])]
+    pub(super) topics: bool,
+    /// Replay the journal: exactly what `run` applied, in its order
+    #[arg(long, conflicts_with = "files")]
+    pub(super) journal: bool,
+    /// With --topics: from the first record not older than this moment, such as 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "topics", value_parser = moment)]
+    from: Option<Timestamp>,
+    /// With --topics: up to before the first record not older than this moment
+    #[arg(long, value_name = "TIME", requires = "topics", value_parser = moment)]
+    to: Option<Timestamp>,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let parsed: Result<jiff::Timestamp, _> = text.parse();
+    parsed.map(|time| Timestamp(time.as_millisecond())).map_err(|error| error.to_string())
+}
+
+/// Runs the command: alerts of partition 0, then 1, … as JSON lines to `out`, a summary to standard error.
+pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let clients = Clients::new(config.kafka.clone());
+    let topics = app::topics_of(config);
+    let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
+    let plan = config.plan(config.input_topics(), partitions);
+    let mut totals = Totals::default();
+    if args.journal {
+        for partition in 0..partitions {
+            let mut replay = JournalReplay::new(&plan, out, &mut totals);
+            history::journal(&clients, &topics.journal, partition, &mut |offset, record| {
+                replay
+                    .record(record)
+                    .map_err(|error| Error::Refused(format!("{}-{partition}-{offset}: {error:#}", topics.journal)))
+            })?;
+        }
+    } else {
+        let inputs = history::Inputs::connect(&clients, &topics.inputs)?;
+        let (scorer, range) = (Arc::new(Scorer::new()), Range { from: args.from, to: args.to });
+        for index in 0..partitions {
+            let partition = Partition::new(Arc::clone(&plan), Arc::clone(&scorer), index, 0, false);
+            let mut counters = Counters::default();
+            inputs.replay(index, partition, range, &mut |partition, staged| -> anyhow::Result<()> {
+                for alert in staged.alerts.iter().filter_map(|alert| alert.value.as_deref()) {
+                    write_line(out, alert)?;
+                    totals.alerts += 1;
+                }
+                counters = *partition.counters();
+                Ok(())
+            })?;
+            totals.add(&counters);
+        }
+    }
+    out.flush().context("cannot write alerts")?;
+    totals.print();
+    Ok(ExitCode::from(exit::OK))
+}
+
+fn write_line(out: &mut dyn Write, line: &[u8]) -> anyhow::Result<()> {
+    out.write_all(line).and_then(|()| out.write_all(b"\n")).context("cannot write alerts")
+}
+
+/// What came of all partitions.
+#[derive(Debug, Default)]
+struct Totals {
+    fates: [(&'static str, u64); 6],
+    alerts: u64,
+}
+
+impl Totals {
+    fn add(&mut self, counters: &Counters) {
+        for ((name, total), (fate, count)) in self.fates.iter_mut().zip(counters.fates()) {
+            *name = fate;
+            *total += count;
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "the summary is for the person at the terminal")]
+    fn print(&self) {
+        let records: u64 = self.fates.iter().map(|(_, count)| count).sum();
+        eprintln!("{:<16}{records}", "records");
+        for (fate, count) in &self.fates {
+            eprintln!("  {fate:<14}{count}");
+        }
+        eprintln!("{:<16}{}", "alerts", self.alerts);
+    }
+}
+
+/// One partition's journal through a fresh engine.
+struct JournalReplay<'a> {
+    plan: &'a Plan,
+    out: &'a mut dyn Write,
+    totals: &'a mut Totals,
+    engine: Engine,
+    outputs: Vec<Output>,
+    last: Option<Header>,
+    line: Vec<u8>,
+}
+
+impl<'a> JournalReplay<'a> {
+    fn new(plan: &'a Plan, out: &'a mut dyn Write, totals: &'a mut Totals) -> Self {
+        let engine = Engine::new(Arc::clone(&plan.settings));
+        Self { plan, out, totals, engine, outputs: Vec::new(), last: None, line: Vec::new() }
+    }
+
+    fn record(&mut self, record: &[u8]) -> anyhow::Result<()> {
+        let (header, entries) = Entries::of(record)?;
+        self.check(&header)?;
+        for entry in entries {
+            self.engine.apply(&entry?, &mut self.outputs);
+            for output in self.outputs.drain(..) {
+                if let Output::Alert(alert) = output {
+                    self.line.clear();
+                    encode::alert(&alert, self.plan, &mut self.line)?;
+                    write_line(self.out, &self.line)?;
+                    self.totals.alerts += 1;
+                }
+            }
+        }
+        if header.last {
+            self.engine.commit();
+        }
+        self.last = Some(header);
+        Ok(())
+    }
+
+    fn check(&self, header: &Header) -> anyhow::Result<()> {
+        if header.config_hash != self.plan.config_hash {
+            bail!(
+                "written under configuration {:016x}, this is {:016x}: replay with the configuration that wrote it",
+                header.config_hash,
+                self.plan.config_hash
+            );
+        }
+        let expected = self.last.as_ref().map_or(1, |last| if last.last { last.seq + 1 } else { last.seq });
+        if header.seq != expected {
+            bail!(
+                "transaction {} where {expected} was expected: the journal's beginning or a part of it is gone",
+                header.seq
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for JournalReplay<'_> {
+    fn drop(&mut self) {
+        if let Some(last) = &self.last {
+            self.totals.add(&last.counters);
+        }
+    }
+}

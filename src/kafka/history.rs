@@ -1,0 +1,146 @@
+//! History for `replay`: a range of the input topics merged as a live worker merges a finished backlog, or the journal
+//! as it was written. One partition at a time, outside of any group.
+
+use super::client::Clients;
+use super::error::Error;
+use super::fetch::{Fetch, Fetched};
+use super::owned::{Owned, raw};
+use super::read::read_to_end;
+use crate::journal::ImagesDue;
+use crate::model::Timestamp;
+use crate::pipeline::{Partition, Staged};
+use rdkafka::Offset;
+use rdkafka::message::Message;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Records after which what was done is handed out.
+const BATCH_RECORDS: usize = 10_000;
+/// Wait for the network when there is nothing to do.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// Which records: timestamps of the records, not of the events in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Range {
+    /// From the first record that is not older than this; none = from the log's start.
+    pub from: Option<Timestamp>,
+    /// Up to before the first record that is not older than this; none = to the end as of now.
+    pub to: Option<Timestamp>,
+}
+
+/// Connections to the input topics.
+#[derive(Debug)]
+pub struct Inputs {
+    fetch: Fetch,
+    sources: usize,
+}
+
+impl Inputs {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When a property of the configuration is not known to the client.
+    pub fn connect(clients: &Clients, topics: &[String]) -> Result<Self, Error> {
+        Ok(Self { fetch: Fetch::new(clients, topics)?, sources: topics.len() })
+    }
+
+    /// Puts the records of one partition in `range` through `partition`; `each` takes what every few thousand of them
+    /// staged. Answers how many records there were.
+    ///
+    /// # Errors
+    /// When the brokers do not answer, or those of `each`.
+    pub fn replay<E: From<Error>>(
+        &self,
+        index: i32,
+        mut partition: Partition,
+        range: Range,
+        each: &mut dyn FnMut(&Partition, &Staged) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let mut ends = Vec::new();
+        let mut starts = Vec::new();
+        for source in 0..self.sources {
+            let (start, end) = self.offsets(source, index, range)?;
+            partition.start_at(u16::try_from(source).unwrap_or(u16::MAX), start);
+            starts.push(start);
+            ends.push(end);
+        }
+        self.fetch.assign(&BTreeMap::from([(index, starts.clone())]))?;
+        let mut owned = Owned::new(partition, self.sources);
+        for (source, (start, end)) in starts.iter().zip(&ends).enumerate() {
+            owned.reached_end(source, start >= end);
+        }
+        let mut staged = Staged::default();
+        let mut records = 0;
+        while !owned.is_read() {
+            let fetched = self.fetch_into(&mut owned, &ends)?;
+            let mut fed = 0;
+            while fed < BATCH_RECORDS
+                && let Some((source, message, _)) = owned.take(Duration::MAX)
+            {
+                owned.partition.record(&raw(index, source, &message));
+                fed += 1;
+            }
+            if fed > 0 {
+                records += fed as u64;
+                owned.partition.stage(ImagesDue::Due, &mut staged);
+                owned.partition.commit();
+                each(&owned.partition, &staged)?;
+            } else if fetched == 0 {
+                std::thread::sleep(WAIT);
+            }
+        }
+        Ok(records)
+    }
+
+    fn offsets(&self, source: usize, partition: i32, range: Range) -> Result<(i64, i64), Error> {
+        let (first, next) = self.fetch.watermarks(source, partition)?;
+        let at = |time: Option<Timestamp>, default| match time {
+            Some(time) => Ok(self.fetch.offset_at(source, partition, time.0)?.unwrap_or(next)),
+            None => Ok(default),
+        };
+        Ok((at(range.from, first)?, at(range.to, next)?))
+    }
+
+    fn fetch_into<'f>(&'f self, owned: &mut Owned<'f>, ends: &[i64]) -> Result<usize, Error> {
+        let mut fetched = 0;
+        for (source, end) in ends.iter().enumerate() {
+            for _ in 0..BATCH_RECORDS {
+                if owned.queue.is_full(source) && !owned.waits_for(source) {
+                    break;
+                }
+                match self.fetch.poll(source, Duration::ZERO)? {
+                    Fetched::Record(message) if message.offset() < *end => {
+                        let is_last = message.offset() + 1 >= *end;
+                        owned.push(source, message);
+                        if is_last {
+                            owned.reached_end(source, true);
+                        }
+                        fetched += 1;
+                    }
+                    Fetched::Record(_) | Fetched::End(_) => owned.reached_end(source, true),
+                    Fetched::Nothing => break,
+                    Fetched::OutOfRange => {
+                        return Err(Error::Refused("the log was cut while it was read; start again".to_owned()));
+                    }
+                }
+            }
+        }
+        Ok(fetched)
+    }
+}
+
+/// Hands every record of one partition of the journal to `each`, in order, with its offset.
+///
+/// # Errors
+/// When the brokers do not answer, or those of `each`.
+pub fn journal(
+    clients: &Clients,
+    topic: &str,
+    partition: i32,
+    each: &mut dyn FnMut(i64, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let starts = BTreeMap::from([(partition, Offset::Beginning)]);
+    read_to_end(clients, topic, &starts, &mut || Ok(()), &mut |message| {
+        each(message.offset(), message.payload().unwrap_or_default())
+    })
+}
