@@ -106,9 +106,7 @@ impl Topics {
         let mut restorer = Partition::restorer(plan, 0, 99);
         self.feed(&mut restorer).unwrap();
         match restorer.finish(self.metadata.as_deref(), &self.offsets) {
-            Verdict::Ready(restored) => {
-                Partition::restored(Arc::clone(plan), Arc::new(Scorer::new()), 0, *restored)
-            }
+            Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), Arc::new(Scorer::new()), 0, *restored),
             other => panic!("{other:?}"),
         }
     }

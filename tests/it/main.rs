@@ -12,4 +12,6 @@ mod docs;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod tidy;
