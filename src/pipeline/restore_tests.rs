@@ -107,7 +107,7 @@ impl Topics {
         self.feed(&mut restorer).unwrap();
         match restorer.finish(self.metadata.as_deref(), &self.offsets) {
             Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), Arc::new(Scorer::new()), 0, *restored),
-            other => panic!("{other:?}"),
+            verdict @ (Verdict::Retry(_) | Verdict::Refuse(_)) => panic!("{verdict:?}"),
         }
     }
 }
@@ -275,8 +275,7 @@ fn verdict(plan: &Arc<Plan>, topics: &Topics) -> String {
 
 #[test]
 fn topics_that_do_not_fit_together_are_refused() {
-    let plan = plan("");
-    let other_rules = super::restore_tests::plan("[rules.detractor]\nnps = 5");
+    let (plan, other_rules) = (plan(""), plan("[rules.detractor]\nnps = 5"));
     type Spoil = fn(&mut Topics);
     let cases: [(&str, Spoil, &str); 10] = [
         ("nothing", |_| {}, "Ready at 3"),
