@@ -1,6 +1,7 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
 mod check;
+mod console;
 mod demo;
 mod files;
 mod load;

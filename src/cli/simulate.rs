@@ -100,7 +100,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn send(args: &Args, sink: &mut Sink) -> anyhow::Result<BTreeMap<Fate, u64>> {
     let started = Instant::now();
     let mut counts = BTreeMap::new();
-    for (sent, mut record) in (0_u64..).zip(records(args)) {
+    // A record without payload is no line of a file.
+    let takes_empty = matches!(sink, Sink::Topics(..));
+    let is_empty = |record: &Record| record.payload.as_ref().is_none_or(Vec::is_empty);
+    for (sent, mut record) in (0_u64..).zip(records(args).filter(|record| takes_empty || !is_empty(record))) {
         if let Some(rate) = args.rate {
             let due = Duration::from_nanos(sent.saturating_mul(1_000_000_000) / rate);
             sink.idle_until(started + due)?;

@@ -98,7 +98,10 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     let Header { latest, .. } = header(image)?;
     customer.clear();
     let mut reader = Reader::new(image);
-    (reader.u8()?, reader.u8()?, reader.i64()?);
+    // The header, read above.
+    reader.u8()?;
+    reader.u8()?;
+    reader.i64()?;
     let mut parser = Parser { reader, base: latest };
     customer.latest = latest;
     customer.first_seen = parser.time()?;

@@ -25,6 +25,10 @@ pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every input is a touchpoint; a box would cost an allocation each"
+)]
 pub enum Input<'a> {
     /// A decoded and scored touchpoint.
     Touchpoint(Scored<'a>),

@@ -29,16 +29,16 @@ pub(super) fn touch(
     customer.first_seen = customer.first_seen.min(time);
     customer.touchpoints = customer.touchpoints.saturating_add(1);
     for (place, value) in [(&mut customer.segment, scored.segment), (&mut customer.tier, scored.tier)] {
-        if let Some(value) = value {
-            if place.as_ref().is_none_or(|(since, known)| time >= *since && **known != *value) {
-                *place = Some((time, Arc::from(value)));
-            }
+        if let Some(value) = value
+            && place.as_ref().is_none_or(|(since, _)| time >= *since)
+        {
+            *place = Some((time, Arc::from(value)));
         }
     }
-    if let Some(stage) = entry.and_then(|entry| entry.stage) {
-        if customer.stage.is_none_or(|(since, _)| time >= since) {
-            customer.stage = Some((time, stage));
-        }
+    if let Some(stage) = entry.and_then(|entry| entry.stage)
+        && customer.stage.is_none_or(|(since, _)| time >= since)
+    {
+        customer.stage = Some((time, stage));
     }
     context::take(customer, settings, time, &scored.context);
     let capped = entry.is_some_and(|entry| entry.kind.capped);

@@ -14,14 +14,14 @@ pub(super) struct Persona {
 
 /// All personas; the shares add up to 25, so that any 25 customers in a row hold each of them.
 pub(super) const PERSONAS: [Persona; 8] = [
-    Persona { name: "loyal", share: 8, live: loyal },
-    Persona { name: "bargain hunter", share: 4, live: bargain_hunter },
-    Persona { name: "struggling app user", share: 3, live: struggling_app_user },
-    Persona { name: "late delivery victim", share: 3, live: late_delivery_victim },
-    Persona { name: "store detractor", share: 2, live: store_detractor },
-    Persona { name: "quiet leaver", share: 2, live: quiet_leaver },
-    Persona { name: "recovered complainer", share: 2, live: recovered_complainer },
-    Persona { name: "let down regular", share: 1, live: let_down_regular },
+    Persona { name: "loyal customers", share: 8, live: loyal },
+    Persona { name: "bargain hunters", share: 4, live: bargain_hunter },
+    Persona { name: "struggling app users", share: 3, live: struggling_app_user },
+    Persona { name: "late-delivery victims", share: 3, live: late_delivery_victim },
+    Persona { name: "store detractors", share: 2, live: store_detractor },
+    Persona { name: "quiet leavers", share: 2, live: quiet_leaver },
+    Persona { name: "recovered complainers", share: 2, live: recovered_complainer },
+    Persona { name: "let-down regulars", share: 1, live: let_down_regular },
 ];
 
 /// The persona of a customer: dealt in turn, so that the mix does not depend on the seed.

@@ -1,6 +1,7 @@
 use super::*;
+use crate::codec;
 use crate::model::{
-    Micro,
+    Micro, Position,
     time::{DAY_MS, HOUR_MS, MINUTE_MS},
 };
 use crate::rules::catalogue::CatalogueFile;
@@ -122,5 +123,29 @@ fn every_persona_is_among_any_25_customers() {
     }
     let mix = STORIES.personas();
     assert_eq!(mix.iter().map(|(_, count)| count).sum::<usize>(), 500);
-    assert_eq!(mix[0], ("loyal", 160));
+    assert_eq!(mix[0], ("loyal customers", 160));
+}
+
+#[test]
+fn every_hostile_record_is_rejected_and_every_other_is_decoded() {
+    let junk_ids = vec!["null".to_owned(), "undefined".to_owned()];
+    let input = codec::Input { junk_ids, ..codec::Input::default() };
+    let poison = Faults { poison: Micro(500_000), ..Faults::default() };
+    let records = load(Load { count: 400, text: true, ..LOAD }, poison).chain(stories(&STORIES, poison));
+    let mut codes = BTreeSet::new();
+    for record in records {
+        let raw = codec::RawRecord {
+            position: Position::default(),
+            recorded_at: None,
+            key: Some(record.customer_id.as_bytes()),
+            value: record.payload.as_deref(),
+        };
+        let decoded = codec::decode(&input, &raw);
+        let payload = String::from_utf8_lossy(record.payload.as_deref().unwrap_or_default()).into_owned();
+        match record.fate {
+            Fate::Poison => codes.insert(decoded.expect_err(&payload).code),
+            Fate::Sent | Fate::Late | Fate::Duplicate | Fate::Reordered => decoded.map(|_| false).expect(&payload),
+        };
+    }
+    assert!(codes.len() >= 9, "{codes:?}");
 }
