@@ -8,10 +8,14 @@ mod check;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod tidy;
