@@ -289,9 +289,6 @@ fn accept(
         let derived = derive(customer, settings);
         turn.publish(customer, &derived);
         out.push(Output::Late(EventRef { event: scored.event, position: scored.position }));
-        // No rule reads it, but the index may have moved, and what is published must never be far from it.
-        let derived = derive(customer, settings);
-        Turn::new(settings, scored.customer_id, Some(scored), time, opened, out).publish(customer, &derived);
         return alert_changed;
     }
     turn.out_of_order = out_of_order;
