@@ -16,6 +16,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl Clients {
     /// The transactional producer of worker `worker`; `instance` is [`Clients::instance`].
     pub(super) fn producer(&self, instance: &str, worker: usize) -> ClientConfig {
         let mut config = self.common();
-        config.set("linger.ms", "5");
+        config.set("linger.ms", "2");
         config.set("compression.type", "lz4");
         config.set("queue.buffering.max.kbytes", "131072");
         set_all(&mut config, &self.kafka.producer_properties);
@@ -179,5 +180,9 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// Errors that the client works on by itself (brokers away, timeouts): nothing is lost by them.
 pub(super) fn log_error(error: &KafkaError, reason: &str) {
+    // Asked for, and also answered by `poll`.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     tracing::warn!(%error, reason, "kafka client reports an error and goes on");
 }

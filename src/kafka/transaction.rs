@@ -10,7 +10,7 @@
 //! whatever smells of a lost answer around a commit or abort (an error, a transport event, a long silence) is doubt:
 //! this producer is never used again.
 //!
-//! Everything is delivered before commit is called: the client's own flush waits in steps of 100 ms.
+//! Everything is delivered before commit is called: the flush inside of it waits in steps of 100 ms.
 
 use super::client::{self, Clients};
 use super::error::{Class, Error, class, is_transport};
@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 /// How long one attempt of `init_transactions` or of sending offsets may take before others get their turn.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
+/// Pause between two looks at what is delivered.
+const PUMP_REST: Duration = Duration::from_micros(500);
 /// How long clearing the producer before an abort may take.
 const PURGE: Duration = Duration::from_secs(1);
 
@@ -242,11 +244,13 @@ impl Transactions {
     /// Waits until every record is delivered.
     fn pump(&self) -> Result<(), String> {
         let deadline = Instant::now() + self.timeout;
-        // A flush of 1 ms sends at once, whatever linger.ms is, and serves delivery reports.
-        while self.producer.flush(Duration::from_millis(1)).is_err() {
+        // The client's own timed waits spin through their last millisecond: asked without waiting, and slept between.
+        while self.producer.flush(Duration::ZERO).is_err() {
             if Instant::now() >= deadline {
                 return Err(format!("{} records were not delivered in time", self.producer.in_flight_count()));
             }
+            self.serve_events();
+            std::thread::sleep(PUMP_REST);
         }
         let failed = self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         failed.map_or(Ok(()), Err)
