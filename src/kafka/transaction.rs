@@ -24,7 +24,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,15 @@ pub(super) enum Ended {
     Aborted(String),
     /// Only the committed offsets can tell; this producer must be dropped.
     Doubt(String),
+}
+
+/// What became of the records of a transaction.
+enum Pumped {
+    All,
+    /// The broker refused one.
+    Failed(String),
+    /// Some are still on their way.
+    Late(String),
 }
 
 /// One record to write.
@@ -69,6 +78,8 @@ pub(super) struct Positions<'a> {
 
 #[derive(Debug, Default)]
 struct Context {
+    /// Which transaction of this producer is open: late reports of an aborted one do not count.
+    number: AtomicUsize,
     /// Transport and timeout events so far.
     disturbances: AtomicU64,
     /// The first failed delivery of the transaction.
@@ -93,9 +104,13 @@ impl ClientContext for Context {
 impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, is_traced: usize) {
+    /// `opaque` is twice the number of the transaction, plus one for a traced record.
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        if opaque / 2 != self.number.load(Ordering::Relaxed) {
+            return;
+        }
         match result {
-            Ok(message) if is_traced == 1 => {
+            Ok(message) if opaque % 2 == 1 => {
                 let mut traced = self.traced.lock().unwrap_or_else(PoisonError::into_inner);
                 let lowest = traced.entry(message.partition()).or_insert(message.offset());
                 *lowest = message.offset().min(*lowest);
@@ -152,6 +167,7 @@ impl Transactions {
 
     /// Begins a transaction.
     pub(super) fn begin(&self) -> Result<(), String> {
+        self.context().number.fetch_add(1, Ordering::Relaxed);
         *self.context().failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.context().traced.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.producer.begin_transaction().map_err(|error| format!("beginning a transaction: {error}"))
@@ -159,7 +175,8 @@ impl Transactions {
 
     /// Queues one record; serves the network while the queue is full.
     pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), String> {
-        let mut record = BaseRecord::with_opaque_to(outgoing.topic, usize::from(outgoing.is_traced));
+        let opaque = 2 * self.context().number.load(Ordering::Relaxed) + usize::from(outgoing.is_traced);
+        let mut record = BaseRecord::with_opaque_to(outgoing.topic, opaque);
         record.partition = Some(outgoing.partition);
         record.key = outgoing.key;
         record.payload = outgoing.value;
@@ -189,8 +206,10 @@ impl Transactions {
     /// Delivers everything, adds the offsets and commits; or aborts what can be aborted.
     pub(super) fn commit(&self, positions: &[Positions<'_>], group: Option<&ConsumerGroupMetadata>) -> Ended {
         let Some(group) = group else { return self.abort("this member is not in the group") };
-        if let Err(why) = self.pump() {
-            return self.abort(&why);
+        match self.pump() {
+            Pumped::All => {}
+            Pumped::Failed(why) => return self.abort(&why),
+            Pumped::Late(why) => return Ended::Doubt(why),
         }
         let offsets = match offsets(positions) {
             Ok(offsets) => offsets,
@@ -242,18 +261,18 @@ impl Transactions {
     }
 
     /// Waits until every record is delivered.
-    fn pump(&self) -> Result<(), String> {
+    fn pump(&self) -> Pumped {
         let deadline = Instant::now() + self.timeout;
         // The client's own timed waits spin through their last millisecond: asked without waiting, and slept between.
         while self.producer.flush(Duration::ZERO).is_err() {
             if Instant::now() >= deadline {
-                return Err(format!("{} records were not delivered in time", self.producer.in_flight_count()));
+                return Pumped::Late(format!("{} records were not delivered in time", self.producer.in_flight_count()));
             }
             self.serve_events();
             std::thread::sleep(PUMP_REST);
         }
         let failed = self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Pumped::All, Pumped::Failed)
     }
 
     fn serve_events(&self) {
