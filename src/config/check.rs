@@ -190,6 +190,10 @@ pub(super) fn context(user: &Table, problems: &mut Vec<Problem>) -> Vec<Context>
     let mut names = BTreeSet::new();
     for (at, item) in items.iter().enumerate() {
         match Context::deserialize(item.clone()) {
+            Ok(context) if context.name.is_empty() || context.field.is_empty() || context.within.0 < 60_000 => {
+                let message = "name and field must not be empty, within must be at least 1m";
+                problems.push(Problem::new(&format!("context[{at}]"), message, ""));
+            }
             Ok(context) if names.insert(context.name.clone()) => read.push(context),
             Ok(_) => problems.push(Problem::new(&format!("context[{at}].name"), "used twice", "")),
             Err(error) => problems.push(Problem::new(
