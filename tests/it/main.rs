@@ -12,6 +12,10 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod kafka_real;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod replay;
