@@ -14,6 +14,8 @@ mod docs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod interleaving;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod replay;
