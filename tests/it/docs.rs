@@ -37,20 +37,6 @@ fn the_readme_lists_the_exit_codes() {
 }
 
 #[test]
-fn the_readme_holds_the_catalogue_of_metrics() {
-    let (begin, end) = ("<!-- metrics -->\n", "<!-- end of metrics -->");
-    let readme = text("README.md");
-    let (before, rest) = readme.split_once(begin).unwrap();
-    let (found, after) = rest.split_once(end).unwrap();
-    let wanted = touchline::telemetry::catalogue::markdown();
-    if std::env::var_os("TOUCHLINE_BLESS").is_some() && found != wanted {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
-    }
-    assert_contains("README.md", &format!("{begin}{wanted}{end}"));
-}
-
-#[test]
 fn the_architecture_names_every_module() {
     let map = text("ARCHITECTURE.md");
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
