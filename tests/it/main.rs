@@ -14,6 +14,8 @@ mod docs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod interleaving;
 #[cfg(test)]
 mod kafka_real;
@@ -21,5 +23,7 @@ mod kafka_real;
 mod laws;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod schemas;
 #[cfg(test)]
 mod tidy;
