@@ -12,4 +12,6 @@ mod docs;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod tidy;
