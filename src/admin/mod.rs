@@ -25,7 +25,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +34,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Connections served at once; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 256;
+/// From accept to the end of the request's head: clients that send nothing must not keep the probes out for long.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(2);
 /// From accept to the last byte of the answer; above the longest wait of `/customers`.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 /// Request line and headers.
@@ -152,6 +154,8 @@ async fn accept(listener: TcpListener, router: Router, mut stop: oneshot::Receiv
 
 async fn serve(stream: TcpStream, router: Router, _slot: OwnedSemaphorePermit) {
     let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

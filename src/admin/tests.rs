@@ -197,6 +197,17 @@ fn hostile_requests_get_a_generic_answer() {
 }
 
 #[test]
+fn silent_clients_do_not_keep_the_probes_out() {
+    let running = serve(None);
+    let connect = |_| std::net::TcpStream::connect(running.server.address()).expect("it listens");
+    let silent: Vec<std::net::TcpStream> = (0..CONNECTIONS_MAX + 1).map(connect).collect();
+    let asked = std::time::Instant::now();
+    assert_eq!(running.get("/livez").0, 200);
+    assert!(asked.elapsed() < CONNECTION_TIME_MAX, "their time must end before that of a whole answer");
+    drop(silent);
+}
+
+#[test]
 fn it_stops_listening_when_dropped() {
     let Running { server, status: _ } = serve(None);
     let address = server.address();

@@ -31,7 +31,7 @@ static TABLE: LazyLock<Vec<i64>> = LazyLock::new(|| {
 
 /// A decay factor, ready to multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Factor {
+pub(super) struct Factor {
     mantissa: i64,
     halvings: u32,
 }
@@ -39,7 +39,7 @@ pub struct Factor {
 impl Factor {
     /// 2^(−`age_ms` / `half_life_ms`); an age below 0 counts as 0, a half-life below 1 ms as 1 ms.
     #[must_use]
-    pub fn of(age_ms: i64, half_life_ms: i64) -> Self {
+    pub(super) fn of(age_ms: i64, half_life_ms: i64) -> Self {
         // Ages stay below 2^43 ms (278 years), so the product fits.
         let steps = age_ms.clamp(0, 1 << 43) * STEPS / half_life_ms.max(1);
         let index = usize::try_from(steps % STEPS).unwrap_or(0);
@@ -49,7 +49,7 @@ impl Factor {
 
     /// `value` times the factor, rounded towards zero.
     #[must_use]
-    pub fn times(self, value: i64) -> i64 {
+    pub(super) fn times(self, value: i64) -> i64 {
         let shift = FRACTION_BITS.saturating_add(self.halvings);
         if shift >= 126 {
             return 0;

@@ -3,17 +3,32 @@
 //! One transaction of the shell: any number of [`Engine::apply`], then the touched customers' images are read,
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
+mod apply;
+mod context;
+mod customer;
 mod decay;
+mod events;
+mod figures;
+mod image;
 mod panes;
 pub mod settings;
+mod store;
+mod touch;
+mod turn;
+mod view;
 
-use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Timestamp};
+use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Severity, Timestamp};
 use std::sync::Arc;
 
+pub use apply::Engine;
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every input is a touchpoint; a box would cost an allocation each"
+)]
 pub enum Input<'a> {
     /// A decoded and scored touchpoint.
     Touchpoint(Scored<'a>),
@@ -40,6 +55,16 @@ pub enum Why {
 }
 
 impl Why {
+    /// The reason given when the customer's open alerts end.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consent => "consent_withdrawn",
+            Self::Erased => "erased",
+            Self::Evicted => "evicted",
+        }
+    }
+
     /// The reason of a stored code.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
@@ -163,102 +188,5 @@ pub struct View {
     /// Breakdown of perception; the lines sum to it exactly.
     pub perception_lines: Vec<Line>,
     /// Open alerts: kind, id, severity, opened at.
-    pub open_alerts: Vec<(&'static str, u64, crate::model::Severity, Timestamp)>,
-}
-
-/// All customers of one partition.
-#[derive(Debug)]
-pub struct Engine {
-    settings: Arc<Settings>,
-}
-
-impl Engine {
-    /// An engine without customers.
-    #[must_use]
-    pub fn new(settings: Arc<Settings>) -> Self {
-        Self { settings }
-    }
-
-    /// Applies one input; answers are appended to `out`, which the caller owns and reuses.
-    pub fn apply(&mut self, _input: &Input<'_>, _out: &mut Vec<Output>) {}
-
-    /// Makes everything since the last commit final.
-    pub fn commit(&mut self) {}
-
-    /// Takes everything since the last commit back.
-    pub fn rollback(&mut self) {}
-
-    /// When the next timer is due; a tick at or after it fires something.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        None
-    }
-
-    /// Customers touched since the last commit, each once, in order of first touch. A removed one is not among them.
-    #[must_use]
-    pub fn touched(&self) -> &[Touched] {
-        &[]
-    }
-
-    /// Customers removed or expired since the last commit (and not created anew).
-    #[must_use]
-    pub fn gone(&self) -> &[Gone] {
-        &[]
-    }
-
-    /// The customer who must be removed ([`Why::Evicted`]) before a touchpoint of `customer_id` fits; none when it fits.
-    #[must_use]
-    pub fn victim(&mut self, _customer_id: &str) -> Option<Arc<str>> {
-        None
-    }
-
-    /// The slot of a customer.
-    #[must_use]
-    pub fn find(&self, _customer_id: &str) -> Option<Slot> {
-        None
-    }
-
-    /// Who sits in a slot; empty when nobody does.
-    #[must_use]
-    pub fn customer_id(&self, _slot: Slot) -> &str {
-        ""
-    }
-
-    /// The image of a customer as of the last `apply`, committed or not; empty when the slot is.
-    #[must_use]
-    pub fn image(&self, _slot: Slot) -> &[u8] {
-        &[]
-    }
-
-    /// Puts a customer back from an image; replaces one of the same id. Counts as committed.
-    ///
-    /// # Errors
-    /// When the image is damaged or of an unknown format.
-    pub fn restore(&mut self, _customer_id: &str, _image: &[u8]) -> Result<Slot, ImageError> {
-        Err(ImageError::Damaged("empty"))
-    }
-
-    /// A customer as queries see it.
-    #[must_use]
-    pub fn view(&self, _customer_id: &str) -> Option<View> {
-        None
-    }
-
-    /// How many customers there are.
-    #[must_use]
-    pub fn customers(&self) -> usize {
-        0
-    }
-
-    /// Open alerts by kind, in the order of `rules::TABLE`.
-    #[must_use]
-    pub fn open_alerts(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
-
-    /// The settings it was made with.
-    #[must_use]
-    pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
-    }
+    pub open_alerts: Vec<(&'static str, u64, Severity, Timestamp)>,
 }

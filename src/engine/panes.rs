@@ -15,27 +15,27 @@ use crate::model::wire::{Damaged, Reader, put_hash, put_i64, put_u64};
 use crate::model::{EventHash, Micro, Signal, Timestamp};
 
 /// Days kept.
-pub const DAYS_MAX: i64 = 120;
+pub(super) const DAYS_MAX: i64 = 120;
 
 /// What one hour or day adds up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pane {
+pub(super) struct Pane {
     /// Hours or days since the epoch.
-    pub index: i64,
+    pub(super) index: i64,
     /// Σ weight · score, in millionths.
-    pub sum_ws: i64,
+    pub(super) sum_ws: i64,
     /// Σ weight, in millionths.
-    pub sum_w: i64,
+    pub(super) sum_w: i64,
     /// Scored signals.
-    pub n: u32,
+    pub(super) n: u32,
     /// Of them below zero.
-    pub n_negative: u32,
+    pub(super) n_negative: u32,
     /// The worst score, and whose it was (ties: the smaller hash).
-    pub worst: (i64, EventHash),
+    pub(super) worst: (i64, EventHash),
     /// The best score.
-    pub best: i64,
+    pub(super) best: i64,
     /// The latest score and its time (ties: the greater score).
-    pub last: (Timestamp, i64),
+    pub(super) last: (Timestamp, i64),
 }
 
 impl Pane {
@@ -99,32 +99,32 @@ impl Pane {
 
 /// A decayed sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum {
+pub(super) struct Sum {
     /// Σ weight · score · decay.
-    pub ws: i64,
+    pub(super) ws: i64,
     /// Σ weight · decay.
-    pub w: i64,
+    pub(super) w: i64,
     /// Signals counted (not decayed).
-    pub n: u64,
+    pub(super) n: u64,
 }
 
 /// A customer's panes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Panes {
+pub(super) struct Panes {
     days: Vec<Pane>,
     hours: Vec<Pane>,
 }
 
 impl Panes {
     /// Forgets everything, keeps the memory.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.days.clear();
         self.hours.clear();
     }
 
     /// Adds a scored signal that happened at `time`, seen by a customer whose own time is `now`.
     /// Returns false when it is older than the oldest day kept: then nothing changed.
-    pub fn add(&mut self, now: Timestamp, time: Timestamp, event: EventHash, signal: Signal) -> bool {
+    pub(super) fn add(&mut self, now: Timestamp, time: Timestamp, event: EventHash, signal: Signal) -> bool {
         if time.day() <= now.day() - DAYS_MAX {
             return false;
         }
@@ -137,7 +137,7 @@ impl Panes {
     }
 
     /// Moves to the customer's time `now`: folds hours older than yesterday into days, drops days beyond the last 120.
-    pub fn advance(&mut self, now: Timestamp) {
+    pub(super) fn advance(&mut self, now: Timestamp) {
         let first_hour = (now.day() - 1) * (DAY_MS / HOUR_MS);
         let folded = self.hours.partition_point(|pane| pane.index < first_hour);
         for mut pane in self.hours.drain(..folded) {
@@ -151,7 +151,7 @@ impl Panes {
 
     /// Decayed sums as seen at `at`: over all panes, or over those whose middle is at or before `until`.
     #[must_use]
-    pub fn sum(&self, at: Timestamp, until: Option<Timestamp>, half_life_ms: i64) -> Sum {
+    pub(super) fn sum(&self, at: Timestamp, until: Option<Timestamp>, half_life_ms: i64) -> Sum {
         let mut sum = Sum::default();
         for (panes, unit_ms) in [(&self.days, DAY_MS), (&self.hours, HOUR_MS)] {
             for pane in panes {
@@ -170,7 +170,7 @@ impl Panes {
 
     /// Signals in panes whose middle is after `since`.
     #[must_use]
-    pub fn count_since(&self, since: Timestamp) -> u64 {
+    pub(super) fn count_since(&self, since: Timestamp) -> u64 {
         let in_panes = |panes: &[Pane], unit_ms| {
             panes.iter().filter(|pane| middle(pane.index, unit_ms) > since).map(|pane| u64::from(pane.n)).sum::<u64>()
         };
@@ -179,14 +179,14 @@ impl Panes {
 
     /// The decay factor that applies at `at` to a signal of `time`: that of the pane it is in.
     #[must_use]
-    pub fn factor(&self, at: Timestamp, time: Timestamp, half_life_ms: i64) -> Factor {
+    pub(super) fn factor(&self, at: Timestamp, time: Timestamp, half_life_ms: i64) -> Factor {
         let hourly = time.day() >= at.day() - 1;
         let middle = if hourly { middle(time.hour(), HOUR_MS) } else { middle(time.day(), DAY_MS) };
         Factor::of(at.since(middle), half_life_ms)
     }
 
     /// Appends both lists.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         for (panes, unit_ms) in [(&self.days, DAY_MS), (&self.hours, HOUR_MS)] {
             put_u64(out, panes.len() as u64);
             let mut previous = 0;
@@ -201,7 +201,7 @@ impl Panes {
     ///
     /// # Errors
     /// When the bytes are damaged.
-    pub fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+    pub(super) fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
         for (panes, unit_ms) in [(&mut self.days, DAY_MS), (&mut self.hours, HOUR_MS)] {
             panes.clear();
             let mut previous = 0;
@@ -233,7 +233,7 @@ fn insert(panes: &mut Vec<Pane>, pane: Pane) {
 
 /// `Σ ws / (Σ w + prior)`: a mean shrunk to `prior_mean` with the strength of `prior_weight`.
 #[must_use]
-pub fn shrunk_mean(sum: Sum, prior_mean: Micro, prior_weight: Micro) -> Micro {
+pub(super) fn shrunk_mean(sum: Sum, prior_mean: Micro, prior_weight: Micro) -> Micro {
     let numerator = prior_mean.times(prior_weight).0.saturating_add(sum.ws);
     Micro(numerator).over(Micro(sum.w.saturating_add(prior_weight.0)))
 }

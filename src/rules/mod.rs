@@ -102,6 +102,20 @@ pub struct Reading {
     pub threshold: Micro,
 }
 
+/// Names of all figures a reading can have; their places are stored in images: append only.
+pub const FIGURES: [&str; 10] = [
+    "perception",
+    "nps",
+    "csat",
+    "stars",
+    "days_late",
+    "refused_payments",
+    "failures",
+    "score",
+    "hours_open",
+    "remembered",
+];
+
 /// `Open` at the rule's own severity.
 #[must_use]
 pub const fn open(lifecycle: &Lifecycle) -> Verdict {

@@ -8,6 +8,8 @@ mod check;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod laws;

@@ -1,0 +1,329 @@
+//! [`Engine`]: one input in, answers out.
+//!
+//! A touchpoint unpacks one customer into a scratch, changes it and packs it again ([`super::store`]).
+
+use super::customer::Customer;
+use super::figures::derive;
+use super::store::Store;
+use super::turn::{Turn, is_firing};
+use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
+use super::{events, image, touch};
+use crate::model::{Outcome, Scored, Timestamp, hash64};
+use crate::rules::TABLE;
+use std::sync::Arc;
+
+/// Net openings of alerts by rule.
+type Opened = [i64; TABLE.len()];
+
+/// All customers of one partition. See the module documentation of `engine` for the life of a transaction.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) settings: Arc<Settings>,
+    pub(super) store: Store,
+    scratch: Customer,
+    buffer: Vec<u8>,
+    open: Opened,
+    open_committed: Opened,
+}
+
+impl Engine {
+    /// An engine without customers.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        let (store, scratch) = (Store::default(), Customer::default());
+        Self {
+            settings,
+            store,
+            scratch,
+            buffer: Vec::new(),
+            open: Opened::default(),
+            open_committed: Opened::default(),
+        }
+    }
+
+    /// Applies one input; answers are appended to `out`, which the caller owns and reuses.
+    pub fn apply(&mut self, input: &Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Touchpoint(scored) => self.touchpoint(scored, out),
+            Input::Tick(until) => self.tick(*until, out),
+            Input::Removed(customer_id, why) => self.remove(customer_id, *why, out),
+        }
+        self.store.settle_front();
+    }
+
+    /// Makes everything since the last commit final.
+    pub fn commit(&mut self) {
+        self.store.commit();
+        self.open_committed = self.open;
+    }
+
+    /// Takes everything since the last commit back.
+    pub fn rollback(&mut self) {
+        self.store.rollback();
+        self.open = self.open_committed;
+    }
+
+    /// When the next timer is due; a tick at or after it fires something.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.store.next_deadline()
+    }
+
+    /// Customers touched since the last commit, each once, in order of first touch, removed ones included.
+    #[must_use]
+    pub fn touched(&self) -> &[Touched] {
+        self.store.touched()
+    }
+
+    /// Customers removed or expired since the last commit, and not created anew.
+    #[must_use]
+    pub fn gone(&self) -> &[Gone] {
+        self.store.gone()
+    }
+
+    /// The slot of a customer.
+    #[must_use]
+    pub fn find(&self, customer_id: &str) -> Option<Slot> {
+        self.store.find(customer_id).map(Slot)
+    }
+
+    /// Who sits in a slot; empty when nobody does.
+    #[must_use]
+    pub fn customer_id(&self, slot: Slot) -> &str {
+        self.store.id(slot.0)
+    }
+
+    /// The image of a customer as of the last `apply`, committed or not; empty when nobody sits there.
+    #[must_use]
+    pub fn image(&self, slot: Slot) -> &[u8] {
+        self.store.packed(slot.0)
+    }
+
+    /// Puts a customer back from an image, in place of one of the same id. Counts as committed; call it between
+    /// transactions only.
+    ///
+    /// # Errors
+    /// When the image is damaged or of an unknown format; then nothing changed.
+    pub fn restore(&mut self, customer_id: &str, bytes: &[u8]) -> Result<Slot, ImageError> {
+        image::read(bytes, &mut self.scratch)?;
+        let deadline = self.scratch.deadline(&self.settings);
+        let opened = open_alerts(&self.scratch);
+        self.discard(customer_id);
+        let slot = self.store.restore(customer_id, bytes, deadline);
+        add(&mut self.open, opened, 1);
+        self.open_committed = self.open;
+        Ok(Slot(slot))
+    }
+
+    /// Forgets a customer without a word: for restores. Counts as committed; call it between transactions only.
+    pub fn discard(&mut self, customer_id: &str) {
+        let Some(slot) = self.store.find(customer_id) else { return };
+        if image::read(self.store.packed(slot), &mut self.scratch).is_ok() {
+            add(&mut self.open, open_alerts(&self.scratch), -1);
+        }
+        self.store.discard(customer_id);
+        self.open_committed = self.open;
+    }
+
+    /// How many customers there are.
+    #[must_use]
+    pub const fn customers(&self) -> usize {
+        self.store.customers()
+    }
+
+    /// Open alerts by kind, in the order of `rules::TABLE`, as committed.
+    #[must_use]
+    pub fn open_alerts(&self) -> Vec<(&'static str, u64)> {
+        let open = self.open_committed.iter().map(|open| u64::try_from(*open).unwrap_or(0));
+        TABLE.iter().map(|row| row.name).zip(open).collect()
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// The customer who must be removed ([`Why::Evicted`]) before a touchpoint of `customer_id` fits; none when it fits,
+    /// and none when nobody may go (then the touchpoint will be refused).
+    #[must_use]
+    pub fn victim(&mut self, customer_id: &str) -> Option<Arc<str>> {
+        if self.is_full() && self.store.find(customer_id).is_none() { self.store.longest_silent() } else { None }
+    }
+
+    fn is_full(&self) -> bool {
+        self.store.customers() >= self.settings.limits.customers_per_partition as usize
+    }
+
+    fn touchpoint(&mut self, scored: &Scored<'_>, out: &mut Vec<Output>) {
+        let event = EventRef { event: scored.event, position: scored.position };
+        let found = self.store.find(scored.customer_id);
+        if found.is_none() && self.is_full() {
+            out.push(Output::Refused(event, Limit::Customers));
+            return;
+        }
+        let packed = found.map_or(&[][..], |slot| self.store.packed(slot));
+        let mut customer = std::mem::take(&mut self.scratch);
+        if !unpack(packed, &mut customer) {
+            customer.clear();
+        }
+        if customer.seen.contains(&scored.event.0) {
+            out.push(Output::Duplicate(event));
+        } else if packed.len() >= self.settings.limits.customer_bytes_max as usize {
+            out.push(Output::Refused(event, Limit::CustomerBytes));
+        } else {
+            let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
+            let mut opened = Opened::default();
+            let alert_changed = accept(&self.settings, &mut customer, scored, &mut opened, out);
+            self.pack(slot, &customer, alert_changed, opened);
+        }
+        self.scratch = customer;
+    }
+
+    /// Fires deadlines ≤ `until` in order (deadline, customer id).
+    fn tick(&mut self, until: Timestamp, out: &mut Vec<Output>) {
+        let mut fired = 0;
+        while fired < TICK_TIMERS_MAX {
+            let Some((deadline, due)) = self.store.take_due(until) else { return };
+            fired += due.len();
+            for slot in due {
+                self.fire(slot, deadline, out);
+            }
+        }
+    }
+
+    fn fire(&mut self, slot: u32, deadline: Timestamp, out: &mut Vec<Output>) {
+        let mut customer = std::mem::take(&mut self.scratch);
+        if unpack(self.store.packed(slot), &mut customer) {
+            let id: Arc<str> = Arc::from(self.store.id(slot));
+            let mut opened = Opened::default();
+            let forgotten = deadline >= customer.forget_at(&self.settings);
+            let alert_changed = fire(&self.settings, &mut customer, &id, deadline, &mut opened, out);
+            if forgotten {
+                self.store.vacate(slot);
+                add(&mut self.open, opened, 1);
+                out.push(Output::Expired(id));
+            } else {
+                self.pack(slot, &customer, alert_changed, opened);
+            }
+        }
+        self.scratch = customer;
+    }
+
+    fn remove(&mut self, customer_id: &str, why: Why, out: &mut Vec<Output>) {
+        let Some(slot) = self.store.find(customer_id) else { return };
+        if unpack(self.store.packed(slot), &mut self.scratch) {
+            let mut opened = Opened::default();
+            let now = self.scratch.now;
+            let mut turn = Turn::new(&self.settings, customer_id, None, now, &mut opened, out);
+            events::end_all(&mut turn, &self.scratch, why.as_str());
+            add(&mut self.open, opened, 1);
+        }
+        self.store.vacate(slot);
+        out.push(Output::Expired(Arc::from(customer_id)));
+    }
+
+    fn pack(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
+        self.buffer.clear();
+        image::write(customer, &mut self.buffer);
+        self.store.replace(slot, &self.buffer, customer.deadline(&self.settings), alert_changed);
+        add(&mut self.open, opened, 1);
+    }
+}
+
+/// Unpacks a customer; false when nothing was packed yet. The bytes were written by `pack` or checked by `restore`.
+fn unpack(packed: &[u8], customer: &mut Customer) -> bool {
+    !packed.is_empty() && image::read(packed, customer).is_ok()
+}
+
+fn open_alerts(customer: &Customer) -> Opened {
+    let mut open = Opened::default();
+    for alert in customer.alerts.iter().filter(|alert| is_firing(alert.state)) {
+        if let Some(count) = open.get_mut(usize::from(alert.kind as u8)) {
+            *count += 1;
+        }
+    }
+    open
+}
+
+fn add(open: &mut Opened, opened: Opened, sign: i64) {
+    for (open, opened) in open.iter_mut().zip(opened) {
+        *open += sign * opened;
+    }
+}
+
+/// Takes an accepted touchpoint into a customer. Answers whether an alert changed.
+fn accept(
+    settings: &Settings,
+    customer: &mut Customer,
+    scored: &Scored<'_>,
+    opened: &mut Opened,
+    out: &mut Vec<Output>,
+) -> bool {
+    let time = scored.occurred_at;
+    let mut alert_changed = false;
+    while customer.touchpoints > 0 {
+        let deadline = customer.deadline(settings);
+        if deadline > time {
+            break;
+        }
+        alert_changed |= fire(settings, customer, scored.customer_id, deadline, opened, out);
+        if deadline >= customer.forget_at(settings) {
+            customer.clear();
+        }
+    }
+    let known = customer.touchpoints > 0;
+    let late = known && customer.latest.since(time) > settings.timing.lateness.0;
+    customer.remember(scored.event, settings.limits.dedup_entries);
+    let out_of_order = known && time < customer.latest;
+    if !known || time > customer.latest {
+        customer.latest = time;
+    }
+    if !known || time > customer.now {
+        customer.now = time;
+    }
+    customer.panes.advance(customer.now);
+    if late {
+        touch::touch_panes(customer, scored);
+        out.push(Output::Late(EventRef { event: scored.event, position: scored.position }));
+        return alert_changed;
+    }
+    let entry = settings.catalogue.kind(scored.kind);
+    let own = touch::touch(customer, settings, entry, scored);
+    let mut turn = Turn::new(settings, scored.customer_id, Some(scored), time, opened, out);
+    turn.out_of_order = out_of_order;
+    let ends = scored.outcome.is_some_and(ends_conversation);
+    let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
+    touch::end_conversations(customer, settings, ended, events::idle_since(&turn, customer.now));
+    let derived = derive(customer, settings);
+    events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
+    turn.publish(customer, &derived);
+    alert_changed | turn.alert_changed
+}
+
+/// Fires a deadline of a customer. Answers whether an alert changed.
+fn fire(
+    settings: &Settings,
+    customer: &mut Customer,
+    id: &str,
+    deadline: Timestamp,
+    opened: &mut Opened,
+    out: &mut Vec<Output>,
+) -> bool {
+    let mut turn = Turn::new(settings, id, None, deadline, opened, out);
+    if deadline >= customer.forget_at(settings) {
+        events::end_all(&mut turn, customer, "forgotten");
+        return turn.alert_changed;
+    }
+    customer.now = customer.now.max(deadline);
+    customer.panes.advance(customer.now);
+    touch::end_conversations(customer, settings, None, events::idle_since(&turn, customer.now));
+    let derived = derive(customer, settings);
+    events::read_timers(&mut turn, customer, &derived);
+    turn.publish(customer, &derived);
+    turn.alert_changed
+}
+
+const fn ends_conversation(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Success | Outcome::Failure | Outcome::Abandoned | Outcome::Resolved)
+}

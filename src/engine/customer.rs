@@ -1,0 +1,241 @@
+//! The experience state of one customer, decoded. Between touchpoints it lives as packed bytes ([`super::image`]).
+//!
+//! Everything is an integer, a hash or a bounded list, and no text of the customer's is here. Where the definition
+//! allows it, a field is a sum, a minimum or a maximum, so that late touchpoints change it as if they had come in time.
+
+use super::panes::Panes;
+use super::settings::Settings;
+use crate::model::time::DAY_MS;
+use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
+use crate::rules::lifecycle::State;
+use crate::rules::{self, Kind};
+use std::sync::Arc;
+
+/// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
+pub(super) const RECENT_MAX: usize = 8;
+/// Turns of a conversation remembered; further ones push out the oldest.
+pub(super) const TURNS_MAX: usize = 64;
+/// Values remembered for the most frequent value of a context attribute.
+pub(super) const CONTEXT_VALUES_MAX: usize = 32;
+
+/// A touchpoint remembered by name, with a number whose meaning the holder gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark {
+    pub(super) time: Timestamp,
+    pub(super) event: EventHash,
+    pub(super) kind: Name,
+    pub(super) channel: Channel,
+    pub(super) value: Micro,
+}
+
+impl Mark {
+    pub(super) const fn of(scored: &Scored<'_>, value: Micro) -> Self {
+        let Scored { occurred_at, event, kind, channel, .. } = *scored;
+        Self { time: occurred_at, event, kind, channel, value }
+    }
+
+    pub(super) const fn evidence(&self, contribution: Micro) -> Evidence {
+        let Self { time, event, kind, channel, .. } = *self;
+        Evidence { event, kind, channel, occurred_at: time, contribution }
+    }
+}
+
+/// A scored touchpoint of the recent past: `mark.value` is Σ weight · score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recent {
+    pub(super) mark: Mark,
+    pub(super) weight: Micro,
+}
+
+/// Touchpoints that belong together, remembered by their peak and their end (`value` = score).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Episode {
+    /// Hash of conversation, session or order; 0 = only time holds it together.
+    pub(super) key: u64,
+    pub(super) peak: Mark,
+    pub(super) end: Mark,
+}
+
+impl Episode {
+    /// (peak + end) / 2.
+    pub(super) const fn remembered(&self) -> Micro {
+        Micro((self.peak.value.0 + self.end.value.0) / 2)
+    }
+}
+
+/// How many touchpoints of a frustration kind were scored in the current session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Session {
+    /// Hash of the session id; 0 = without one, held together by time.
+    pub(super) key: u64,
+    pub(super) last: Timestamp,
+    pub(super) counts: Vec<(Name, u32)>,
+}
+
+/// The customer's turns of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Conversation {
+    pub(super) key: u64,
+    pub(super) last: Mark,
+    pub(super) scores: Vec<Micro>,
+}
+
+/// A failure of the business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailureMark {
+    pub(super) mark: Mark,
+    pub(super) item: Option<Item>,
+    pub(super) recovered: Option<Timestamp>,
+    pub(super) confirmed: bool,
+}
+
+/// A journey under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Journey {
+    pub(super) name: Name,
+    pub(super) started: Mark,
+    pub(super) deadline: Timestamp,
+    /// Hashes of order and session id; 0 = none.
+    pub(super) order: u64,
+    pub(super) session: u64,
+    pub(super) item: Option<Item>,
+    /// The deadline has passed and was read.
+    pub(super) stalled: bool,
+}
+
+/// An alert that is not OK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AlertState {
+    pub(super) kind: Kind,
+    pub(super) item: Option<Item>,
+    pub(super) state: State,
+    pub(super) alert_id: u64,
+    pub(super) revision: u32,
+    /// The touchpoint that started the episode; `value` = the figure as last told.
+    pub(super) origin: Mark,
+    /// Index into `rules::FIGURES`.
+    pub(super) figure: u8,
+    pub(super) before: Option<Micro>,
+    pub(super) threshold: Micro,
+}
+
+/// A value of a context attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ContextValue {
+    /// Index into the configuration's list.
+    pub(super) index: u8,
+    /// The latest touchpoint that carried it.
+    pub(super) last: Timestamp,
+    pub(super) count: u32,
+    pub(super) value: Arc<str>,
+}
+
+/// A value that a later touchpoint replaces.
+pub(super) type Dated<T> = Option<(Timestamp, T)>;
+
+/// One customer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Customer {
+    pub(super) touchpoints: u64,
+    pub(super) first_seen: Timestamp,
+    /// Largest accepted event time: lateness is judged against it.
+    pub(super) latest: Timestamp,
+    /// The customer's own time: `latest`, or the last deadline fired after it.
+    pub(super) now: Timestamp,
+    pub(super) panes: Panes,
+    pub(super) recent: Vec<Recent>,
+    pub(super) seen: Vec<u64>,
+    pub(super) stage: Dated<Name>,
+    pub(super) segment: Dated<Arc<str>>,
+    pub(super) tier: Dated<Arc<str>>,
+    pub(super) session: Session,
+    pub(super) episode: Option<Episode>,
+    pub(super) conversations: Vec<Conversation>,
+    pub(super) failures: Vec<FailureMark>,
+    pub(super) refused_payments: Vec<Mark>,
+    pub(super) journeys: Vec<Journey>,
+    pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
+    pub(super) context: Vec<ContextValue>,
+    pub(super) alerts: Vec<AlertState>,
+    /// UTC day and number of alerts opened on it.
+    pub(super) opened: (i64, u32),
+    pub(super) published: Option<Figures>,
+}
+
+impl Customer {
+    /// Forgets everything, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        let mut panes = std::mem::take(&mut self.panes);
+        panes.clear();
+        let (mut recent, mut seen) = (std::mem::take(&mut self.recent), std::mem::take(&mut self.seen));
+        recent.clear();
+        seen.clear();
+        *self = Self { panes, recent, seen, ..Self::default() };
+    }
+
+    /// True when nobody would miss it: no open alert, no journey, no failure waiting for its recovery.
+    pub(super) fn is_evictable(&self) -> bool {
+        !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. })) && self.journeys.is_empty()
+    }
+
+    /// When something happens without a touchpoint: the earliest of all timers, always after `now`.
+    pub(super) fn deadline(&self, settings: &Settings) -> Timestamp {
+        let rules = &settings.rules;
+        let alerts = self.alerts.iter().filter_map(|alert| {
+            let lifecycle = rules.lifecycle(alert.kind);
+            if !lifecycle.enabled {
+                return Some(self.now);
+            }
+            // A level moves with time alone, so it is read once a day while it fires.
+            let daily = matches!(alert.state, State::Firing { closing: None, .. }) && is_level(alert.kind);
+            let daily = daily.then(|| self.now.plus(DAY_MS));
+            [alert.state.deadline(lifecycle), daily].into_iter().flatten().min()
+        });
+        let journeys = self.journeys.iter().filter(|journey| !journey.stalled).map(|journey| journey.deadline);
+        let turns_min = settings.timing.conversation_turns_min as usize;
+        let gap_ms = settings.timing.episode_gap.0;
+        let conversations = self
+            .conversations
+            .iter()
+            .filter(|conversation| conversation.scores.len() >= turns_min)
+            .map(|conversation| conversation.last.time.plus(gap_ms));
+        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).min();
+        let forget = self.forget_at(settings);
+        first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
+    }
+
+    fn silence_deadline(&self, rules: &rules::Settings) -> Option<Timestamp> {
+        let rule = &rules.silent_after_bad;
+        let remembered_badly = self.episode.is_some_and(|episode| episode.remembered() <= rule.remembered);
+        let deadline = self.latest.plus(rule.silence.0);
+        (rule.lifecycle.enabled && remembered_badly && deadline > self.now).then_some(deadline)
+    }
+
+    /// When it is forgotten.
+    pub(super) const fn forget_at(&self, settings: &Settings) -> Timestamp {
+        self.latest.plus(settings.timing.forget_after.0)
+    }
+
+    /// Mean time between touchpoints; none with fewer than two.
+    pub(super) fn usual_gap_ms(&self) -> Option<i64> {
+        let gaps = i64::try_from(self.touchpoints).ok()? - 1;
+        (gaps >= 1).then(|| self.latest.since(self.first_seen) / gaps)
+    }
+
+    /// Remembers an event's identity; false when it was remembered already.
+    pub(super) fn remember(&mut self, event: EventHash, entries_max: u32) -> bool {
+        if self.seen.contains(&event.0) {
+            return false;
+        }
+        if self.seen.len() >= entries_max.max(1) as usize {
+            self.seen.remove(0);
+        }
+        self.seen.push(event.0);
+        true
+    }
+}
+
+/// Rules whose figure moves with time alone.
+pub(super) const fn is_level(kind: Kind) -> bool {
+    matches!(kind, Kind::SentimentDrop | Kind::ExpectationGap | Kind::DoubleDeviation)
+}

@@ -1,0 +1,361 @@
+//! The packed form of a customer: what memory holds between touchpoints, what an undo puts back, and what the images
+//! topic stores. One codec for the three.
+//!
+//! ```text
+//! format (1 byte) | flags (1 byte: 1 = evictable) | latest (signed) | … the fields of `Customer` in order
+//! ```
+//! Integers are LEB128, signed ones zigzag, hashes 8 bytes little-endian, lists and texts length-prefixed
+//! (`model::wire`). Times after the first are differences from `latest`, so that they stay short. Numbers are millionths.
+
+use super::ImageError;
+use super::customer::{
+    AlertState, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Journey, Mark, Recent,
+};
+use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
+use crate::model::{Channel, EventHash, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
+use crate::rules::Kind;
+use crate::rules::lifecycle::State;
+use std::sync::Arc;
+
+/// Version of the format.
+const FORMAT: u8 = 1;
+
+/// The first fields, read without the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) evictable: bool,
+    pub(super) latest: Timestamp,
+}
+
+/// Reads the first fields.
+pub(super) fn header(image: &[u8]) -> Result<Header, ImageError> {
+    let mut reader = Reader::new(image);
+    let format = reader.u8()?;
+    if format != FORMAT {
+        return Err(ImageError::Format(format));
+    }
+    Ok(Header { evictable: reader.u8()? != 0, latest: Timestamp(reader.i64()?) })
+}
+
+impl From<Damaged> for ImageError {
+    fn from(_: Damaged) -> Self {
+        Self::Damaged("cut short, or a value out of range")
+    }
+}
+
+/// Appends the image of a customer.
+pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
+    out.push(FORMAT);
+    out.push(u8::from(customer.is_evictable()));
+    put_i64(out, customer.latest.0);
+    let mut writer = Writer { out, base: customer.latest };
+    writer.time(customer.first_seen);
+    writer.time(customer.now);
+    writer.u64(customer.touchpoints);
+    customer.panes.write(writer.out);
+    writer.list(&customer.recent, |writer, recent| {
+        writer.mark(&recent.mark);
+        writer.i64(recent.weight.0);
+    });
+    writer.list(&customer.seen, |writer, event| put_hash(writer.out, *event));
+    writer.dated(customer.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
+    writer.dated(customer.segment.as_ref(), |writer, text| writer.text(text));
+    writer.dated(customer.tier.as_ref(), |writer, text| writer.text(text));
+    put_hash(writer.out, customer.session.key);
+    writer.time(customer.session.last);
+    writer.list(&customer.session.counts, |writer, (kind, count)| {
+        writer.u64(kind.0.into());
+        writer.u64((*count).into());
+    });
+    writer.option(customer.episode.as_ref(), |writer, episode| {
+        put_hash(writer.out, episode.key);
+        writer.mark(&episode.peak);
+        writer.mark(&episode.end);
+    });
+    writer.list(&customer.conversations, Writer::conversation);
+    writer.list(&customer.failures, Writer::failure);
+    writer.list(&customer.refused_payments, Writer::mark);
+    writer.list(&customer.journeys, Writer::journey);
+    writer.list(&customer.ratings, |writer, (instrument, time, value)| {
+        writer.out.push(*instrument);
+        writer.time(*time);
+        writer.i64(value.0);
+    });
+    writer.list(&customer.context, |writer, value| {
+        writer.out.push(value.index);
+        writer.time(value.last);
+        writer.u64(value.count.into());
+        writer.text(&value.value);
+    });
+    writer.list(&customer.alerts, Writer::alert);
+    writer.i64(customer.opened.0);
+    writer.u64(customer.opened.1.into());
+    writer.option(customer.published.as_ref(), Writer::figures);
+}
+
+/// Reads an image into `customer`, in place of what was there.
+pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageError> {
+    let Header { latest, .. } = header(image)?;
+    customer.clear();
+    let mut reader = Reader::new(image);
+    // The header, read above.
+    reader.u8()?;
+    reader.u8()?;
+    reader.i64()?;
+    let mut parser = Parser { reader, base: latest };
+    customer.latest = latest;
+    customer.first_seen = parser.time()?;
+    customer.now = parser.time()?;
+    customer.touchpoints = parser.reader.u64()?;
+    customer.panes.read(&mut parser.reader)?;
+    parser.list(&mut customer.recent, |parser| {
+        Ok(Recent { mark: parser.mark()?, weight: Micro(parser.reader.i64()?) })
+    })?;
+    parser.list(&mut customer.seen, |parser| parser.reader.hash())?;
+    customer.stage = parser.dated(Parser::name)?;
+    customer.segment = parser.dated(Parser::text)?;
+    customer.tier = parser.dated(Parser::text)?;
+    customer.session.key = parser.reader.hash()?;
+    customer.session.last = parser.time()?;
+    parser.list(&mut customer.session.counts, |parser| Ok((parser.name()?, parser.u32()?)))?;
+    customer.episode = parser
+        .option(|parser| Ok(Episode { key: parser.reader.hash()?, peak: parser.mark()?, end: parser.mark()? }))?;
+    parser.list(&mut customer.conversations, Parser::conversation)?;
+    parser.list(&mut customer.failures, Parser::failure)?;
+    parser.list(&mut customer.refused_payments, Parser::mark)?;
+    parser.list(&mut customer.journeys, Parser::journey)?;
+    parser
+        .list(&mut customer.ratings, |parser| Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.i64()?))))?;
+    parser.list(&mut customer.context, |parser| {
+        let (index, last) = (parser.reader.u8()?, parser.time()?);
+        Ok(ContextValue { index, last, count: parser.u32()?, value: parser.text()? })
+    })?;
+    parser.list(&mut customer.alerts, Parser::alert)?;
+    customer.opened = (parser.reader.i64()?, parser.u32()?);
+    customer.published = parser.option(Parser::figures)?;
+    if parser.reader.is_empty() { Ok(()) } else { Err(ImageError::Damaged("longer than its content")) }
+}
+
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    base: Timestamp,
+}
+
+impl Writer<'_> {
+    fn u64(&mut self, value: u64) {
+        put_u64(self.out, value);
+    }
+
+    fn i64(&mut self, value: i64) {
+        put_i64(self.out, value);
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        put_i64(self.out, self.base.0.wrapping_sub(time.0));
+    }
+
+    fn text(&mut self, text: &str) {
+        put_bytes(self.out, text.as_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.u64(items.len() as u64);
+        for item in items {
+            write(self, item);
+        }
+    }
+
+    fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+        self.out.push(u8::from(value.is_some()));
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
+        self.option(value, |writer, (time, value)| {
+            writer.time(*time);
+            write(writer, value);
+        });
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        self.time(mark.time);
+        put_hash(self.out, mark.event.0);
+        self.out.extend_from_slice(&mark.kind.0.to_le_bytes());
+        self.out.push(mark.channel as u8);
+        self.i64(mark.value.0);
+    }
+
+    fn item(&mut self, item: Option<&Item>) {
+        self.option(item, |writer, item| {
+            writer.out.push(item.item_type as u8);
+            writer.text(&item.id);
+        });
+    }
+
+    fn conversation(&mut self, conversation: &Conversation) {
+        put_hash(self.out, conversation.key);
+        self.mark(&conversation.last);
+        self.list(&conversation.scores, |writer, score| writer.i64(score.0));
+    }
+
+    fn failure(&mut self, failure: &FailureMark) {
+        self.mark(&failure.mark);
+        self.item(failure.item.as_ref());
+        self.option(failure.recovered.as_ref(), |writer, time| writer.time(*time));
+        self.out.push(u8::from(failure.confirmed));
+    }
+
+    fn journey(&mut self, journey: &Journey) {
+        self.u64(journey.name.0.into());
+        self.mark(&journey.started);
+        self.time(journey.deadline);
+        put_hash(self.out, journey.order);
+        put_hash(self.out, journey.session);
+        self.item(journey.item.as_ref());
+        self.out.push(u8::from(journey.stalled));
+    }
+
+    fn alert(&mut self, alert: &AlertState) {
+        self.out.push(alert.kind as u8);
+        self.item(alert.item.as_ref());
+        match alert.state {
+            State::Pending { since } => {
+                self.out.push(0);
+                self.time(since);
+            }
+            State::Firing { since, closing, severity } => {
+                self.out.push(1);
+                self.time(since);
+                self.option(closing.as_ref(), |writer, time| writer.time(*time));
+                self.out.push(severity as u8);
+            }
+            State::Cooling { until, severity } => {
+                self.out.push(2);
+                self.time(until);
+                self.out.push(severity as u8);
+            }
+        }
+        put_hash(self.out, alert.alert_id);
+        self.u64(alert.revision.into());
+        self.mark(&alert.origin);
+        self.out.push(alert.figure);
+        self.option(alert.before.as_ref(), |writer, before| writer.i64(before.0));
+        self.i64(alert.threshold.0);
+    }
+
+    fn figures(&mut self, figures: &Figures) {
+        self.i64(figures.index);
+        self.i64(figures.perception.0);
+        self.i64(figures.expectation.0);
+        self.i64(figures.felt.0);
+        self.option(figures.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
+    }
+}
+
+struct Parser<'a> {
+    reader: Reader<'a>,
+    base: Timestamp,
+}
+
+impl Parser<'_> {
+    fn time(&mut self) -> Result<Timestamp, Damaged> {
+        Ok(Timestamp(self.base.0.wrapping_sub(self.reader.i64()?)))
+    }
+
+    fn u32(&mut self) -> Result<u32, Damaged> {
+        u32::try_from(self.reader.u64()?).map_err(|_| Damaged)
+    }
+
+    fn name(&mut self) -> Result<Name, Damaged> {
+        Ok(Name(self.u32()?))
+    }
+
+    fn flag(&mut self) -> Result<bool, Damaged> {
+        Ok(self.reader.u8()? != 0)
+    }
+
+    fn text(&mut self) -> Result<Arc<str>, Damaged> {
+        Ok(Arc::from(self.reader.str()?))
+    }
+
+    fn list<T>(&mut self, items: &mut Vec<T>, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<(), Damaged> {
+        for _ in 0..self.reader.count()? {
+            items.push(read(self)?);
+        }
+        Ok(())
+    }
+
+    fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
+        self.option(|parser| Ok((parser.time()?, read(parser)?)))
+    }
+
+    fn mark(&mut self) -> Result<Mark, Damaged> {
+        let (time, event) = (self.time()?, EventHash(self.reader.hash()?));
+        let mut kind = [0; 4];
+        for byte in &mut kind {
+            *byte = self.reader.u8()?;
+        }
+        let channel = Channel::from_code(self.reader.u8()?).ok_or(Damaged)?;
+        Ok(Mark { time, event, kind: Name(u32::from_le_bytes(kind)), channel, value: Micro(self.reader.i64()?) })
+    }
+
+    fn item(&mut self) -> Result<Option<Item>, Damaged> {
+        self.option(|parser| {
+            let item_type = ItemType::from_code(parser.reader.u8()?).ok_or(Damaged)?;
+            Ok(Item { item_type, id: parser.text()? })
+        })
+    }
+
+    fn severity(&mut self) -> Result<Severity, Damaged> {
+        Severity::from_code(self.reader.u8()?).ok_or(Damaged)
+    }
+
+    fn conversation(&mut self) -> Result<Conversation, Damaged> {
+        let (key, last) = (self.reader.hash()?, self.mark()?);
+        let mut scores = Vec::new();
+        self.list(&mut scores, |parser| parser.reader.i64().map(Micro))?;
+        Ok(Conversation { key, last, scores })
+    }
+
+    fn failure(&mut self) -> Result<FailureMark, Damaged> {
+        let (mark, item) = (self.mark()?, self.item()?);
+        Ok(FailureMark { mark, item, recovered: self.option(Self::time)?, confirmed: self.flag()? })
+    }
+
+    fn journey(&mut self) -> Result<Journey, Damaged> {
+        let (name, started, deadline) = (self.name()?, self.mark()?, self.time()?);
+        let (order, session) = (self.reader.hash()?, self.reader.hash()?);
+        Ok(Journey { name, started, deadline, order, session, item: self.item()?, stalled: self.flag()? })
+    }
+
+    fn alert(&mut self) -> Result<AlertState, Damaged> {
+        let (kind, item) = (Kind::from_code(self.reader.u8()?).ok_or(Damaged)?, self.item()?);
+        let state = match self.reader.u8()? {
+            0 => State::Pending { since: self.time()? },
+            1 => {
+                let (since, closing) = (self.time()?, self.option(Self::time)?);
+                State::Firing { since, closing, severity: self.severity()? }
+            }
+            2 => State::Cooling { until: self.time()?, severity: self.severity()? },
+            _ => return Err(Damaged),
+        };
+        let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
+        let (origin, figure) = (self.mark()?, self.reader.u8()?);
+        let before = self.option(|parser| parser.reader.i64().map(Micro))?;
+        let threshold = Micro(self.reader.i64()?);
+        Ok(AlertState { kind, item, state, alert_id, revision, origin, figure, before, threshold })
+    }
+
+    fn figures(&mut self) -> Result<Figures, Damaged> {
+        let (index, perception) = (self.reader.i64()?, Micro(self.reader.i64()?));
+        let (expectation, felt) = (Micro(self.reader.i64()?), Micro(self.reader.i64()?));
+        let (disconfirmation, stage) = (perception - expectation, self.option(Self::name)?);
+        Ok(Figures { index, perception, expectation, disconfirmation, felt, stage })
+    }
+}

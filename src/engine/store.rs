@@ -1,0 +1,298 @@
+//! The customers of a partition: packed bytes, an index by id, timers, and what a rollback needs.
+//!
+//! ```text
+//! index: hash(id) → slot        entries: [ entry | entry | free | … ]        entry: id, packed bytes, deadline
+//! timers: (scheduled, slot)     scheduled ≤ deadline; corrected when it comes to the front
+//! ```
+//! The first change of an entry in a transaction moves its old bytes into the undo list; a rollback moves them back.
+//! Memory, undo and images share one form: an image is the entry's bytes as they stand.
+
+use super::{Gone, Slot, Touched, image};
+use crate::model::{Timestamp, hash64};
+use hashbrown::HashTable;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Not in the timers.
+const UNSCHEDULED: Timestamp = Timestamp(i64::MAX);
+
+#[derive(Debug)]
+struct Entry {
+    id: Box<str>,
+    /// The image; empty = the slot is free, or the customer is new and nothing was packed yet.
+    packed: Box<[u8]>,
+    /// When its earliest timer is due.
+    deadline: Timestamp,
+    /// Where it stands in `timers`: at or before `deadline`, or `UNSCHEDULED`.
+    scheduled: Timestamp,
+    /// Its place in `touched` and `undo` plus 1; 0 = untouched in this transaction.
+    touched_at: u32,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        let (id, packed) = (Box::default(), Box::default());
+        Self { id, packed, deadline: UNSCHEDULED, scheduled: UNSCHEDULED, touched_at: 0 }
+    }
+}
+
+/// An entry as it was before the transaction.
+#[derive(Debug)]
+struct Undo {
+    slot: u32,
+    /// The id, when the customer was removed.
+    id: Option<Box<str>>,
+    packed: Box<[u8]>,
+    deadline: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    entries: Vec<Entry>,
+    index: HashTable<u32>,
+    free: Vec<u32>,
+    timers: BTreeSet<(Timestamp, u32)>,
+    undo: Vec<Undo>,
+    touched: Vec<Touched>,
+    gone: Vec<Gone>,
+    /// Slots to free at the commit.
+    vacated: Vec<u32>,
+    /// Evictable customers by last activity; kept only once the partition has been full.
+    silence: Option<BTreeSet<(Timestamp, u32)>>,
+    customers: usize,
+}
+
+impl Store {
+    pub(super) const fn customers(&self) -> usize {
+        self.customers
+    }
+
+    pub(super) fn touched(&self) -> &[Touched] {
+        &self.touched
+    }
+
+    pub(super) fn gone(&self) -> &[Gone] {
+        &self.gone
+    }
+
+    pub(super) fn find(&self, customer_id: &str) -> Option<u32> {
+        let same = |slot: &u32| *self.id(*slot) == *customer_id;
+        self.index.find(hash64(customer_id.as_bytes()), same).copied()
+    }
+
+    pub(super) fn id(&self, slot: u32) -> &str {
+        self.entries.get(slot as usize).map_or("", |entry| &entry.id)
+    }
+
+    pub(super) fn packed(&self, slot: u32) -> &[u8] {
+        self.entries.get(slot as usize).map_or(&[], |entry| &entry.packed)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(super) fn commit(&mut self) {
+        for touched in self.touched.drain(..) {
+            if let Some(entry) = self.entries.get_mut(touched.slot.0 as usize) {
+                entry.touched_at = 0;
+            }
+        }
+        self.undo.clear();
+        self.gone.clear();
+        self.free.append(&mut self.vacated);
+    }
+
+    pub(super) fn rollback(&mut self) {
+        self.touched.clear();
+        self.gone.clear();
+        self.vacated.clear();
+        for Undo { slot, id, packed, deadline } in std::mem::take(&mut self.undo).into_iter().rev() {
+            self.unlink(slot);
+            let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
+            let id = id.unwrap_or_else(|| std::mem::take(&mut entry.id));
+            if packed.is_empty() {
+                *entry = Entry::default();
+                self.free.push(slot);
+            } else {
+                *entry = Entry { id, packed, deadline, ..Entry::default() };
+                self.link(slot);
+            }
+        }
+        self.settle_front();
+    }
+
+    /// Makes room for a new customer and indexes it.
+    pub(super) fn insert(&mut self, customer_id: &str) -> u32 {
+        let slot = self.allocate();
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            *entry = Entry { id: customer_id.into(), ..Entry::default() };
+        }
+        self.gone.retain(|gone| *gone.customer_id != *customer_id);
+        self.link(slot);
+        slot
+    }
+
+    /// Puts a customer in as committed, in place of one of the same id.
+    pub(super) fn restore(&mut self, customer_id: &str, packed: &[u8], deadline: Timestamp) -> u32 {
+        self.discard(customer_id);
+        let slot = self.allocate();
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            *entry = Entry { id: customer_id.into(), packed: packed.into(), deadline, ..Entry::default() };
+        }
+        self.link(slot);
+        self.settle_front();
+        slot
+    }
+
+    /// Takes a customer out as committed.
+    pub(super) fn discard(&mut self, customer_id: &str) {
+        if let Some(slot) = self.find(customer_id) {
+            self.unlink(slot);
+            if let Some(entry) = self.entries.get_mut(slot as usize) {
+                *entry = Entry::default();
+            }
+            self.free.push(slot);
+            self.settle_front();
+        }
+    }
+
+    /// Replaces a customer's bytes and deadline.
+    pub(super) fn replace(&mut self, slot: u32, bytes: &[u8], deadline: Timestamp, alert_changed: bool) {
+        let place = self.touched.len();
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if let Some(silence) = &mut self.silence {
+            silence_key(entry, slot).map(|key| silence.remove(&key));
+        }
+        if entry.touched_at == 0 {
+            entry.touched_at = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            let packed = std::mem::replace(&mut entry.packed, bytes.into());
+            self.undo.push(Undo { slot, id: None, packed, deadline: entry.deadline });
+            self.touched.push(Touched { slot: Slot(slot), alert_changed });
+        } else {
+            if entry.packed.len() == bytes.len() {
+                entry.packed.copy_from_slice(bytes);
+            } else {
+                entry.packed = bytes.into();
+            }
+            if let Some(touched) = self.touched.get_mut(entry.touched_at as usize - 1) {
+                touched.alert_changed |= alert_changed;
+            }
+        }
+        if let Some(silence) = &mut self.silence {
+            silence.extend(silence_key(entry, slot));
+        }
+        entry.deadline = deadline;
+        // A later deadline waits until the old one comes to the front: most touchpoints leave the timers alone.
+        if deadline < entry.scheduled {
+            if entry.scheduled != UNSCHEDULED {
+                self.timers.remove(&(entry.scheduled, slot));
+            }
+            entry.scheduled = deadline;
+            self.timers.insert((deadline, slot));
+        }
+    }
+
+    /// Removes a customer; the slot is free after the commit.
+    pub(super) fn vacate(&mut self, slot: u32) {
+        self.replace(slot, &[], UNSCHEDULED, true);
+        self.unlink(slot);
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let id = std::mem::take(&mut entry.id);
+        self.gone.push(Gone { slot: Slot(slot), customer_id: Arc::from(&*id) });
+        self.vacated.push(slot);
+        if let Some(undo) = self.undo.get_mut(entry.touched_at as usize - 1) {
+            undo.id = Some(id);
+        }
+    }
+
+    /// Takes the customers whose deadline is the earliest one out of the timers, if it is ≤ `until`; in order of id.
+    pub(super) fn take_due(&mut self, until: Timestamp) -> Option<(Timestamp, Vec<u32>)> {
+        self.settle_front();
+        let deadline = self.next_deadline().filter(|deadline| *deadline <= until)?;
+        let mut due = Vec::new();
+        while let Some(&(scheduled, slot)) = self.timers.first().filter(|(scheduled, _)| *scheduled == deadline) {
+            self.timers.remove(&(scheduled, slot));
+            let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
+            entry.scheduled = UNSCHEDULED;
+            if entry.deadline == deadline {
+                due.push(slot);
+            } else {
+                entry.scheduled = entry.deadline;
+                self.timers.insert((entry.deadline, slot));
+            }
+        }
+        due.sort_by(|a, b| self.id(*a).cmp(self.id(*b)));
+        Some((deadline, due))
+    }
+
+    /// Corrects the front of the timers until it is exact.
+    pub(super) fn settle_front(&mut self) {
+        while let Some(&(scheduled, slot)) = self.timers.first() {
+            let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+            if entry.deadline == scheduled {
+                return;
+            }
+            self.timers.remove(&(scheduled, slot));
+            entry.scheduled = entry.deadline;
+            self.timers.insert((entry.deadline, slot));
+        }
+    }
+
+    /// The longest-silent customer whom nobody would miss; ties: the smallest id.
+    pub(super) fn longest_silent(&mut self) -> Option<Arc<str>> {
+        let entries = &self.entries;
+        let silence = self.silence.get_or_insert_with(|| {
+            (0_u32..).zip(entries).filter_map(|(slot, entry)| silence_key(entry, slot)).collect()
+        });
+        let longest = silence.first()?.0;
+        let ties = silence.iter().take_while(|(since, _)| *since == longest);
+        let ids = ties.filter_map(|(_, slot)| entries.get(*slot as usize)).map(|entry| &entry.id);
+        ids.min().map(|id| Arc::from(&**id))
+    }
+
+    fn allocate(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Enters a slot into index, timers and silence.
+    fn link(&mut self, slot: u32) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if !entry.packed.is_empty() {
+            entry.scheduled = entry.deadline;
+            self.timers.insert((entry.deadline, slot));
+            if let Some(silence) = &mut self.silence {
+                silence.extend(silence_key(entry, slot));
+            }
+        }
+        let hash = hash64(entry.id.as_bytes());
+        let entries = &self.entries;
+        let rehash = |slot: &u32| entries.get(*slot as usize).map_or(0, |entry| hash64(entry.id.as_bytes()));
+        self.index.insert_unique(hash, slot, rehash);
+        self.customers += 1;
+    }
+
+    /// Takes a slot out of index, timers and silence; nothing happens when it is not in them.
+    fn unlink(&mut self, slot: u32) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if entry.scheduled != UNSCHEDULED {
+            self.timers.remove(&(entry.scheduled, slot));
+            entry.scheduled = UNSCHEDULED;
+        }
+        if let Some(silence) = &mut self.silence {
+            silence_key(entry, slot).map(|key| silence.remove(&key));
+        }
+        if let Ok(found) = self.index.find_entry(hash64(entry.id.as_bytes()), |known| *known == slot) {
+            found.remove();
+            self.customers -= 1;
+        }
+    }
+}
+
+fn silence_key(entry: &Entry, slot: u32) -> Option<(Timestamp, u32)> {
+    let header = image::header(&entry.packed).ok()?;
+    header.evictable.then_some((header.latest, slot))
+}

@@ -1,0 +1,290 @@
+//! One reading of one customer: takes verdicts through the lifecycle and tells what changed.
+
+use super::customer::{AlertState, Customer, Mark, is_level};
+use super::figures::{self, Derived, EVIDENCE_MAX};
+use super::{Output, Settings};
+use crate::model::{
+    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
+};
+use crate::rules::lifecycle::{self, Change, State};
+use crate::rules::{FIGURES, Kind, Lifecycle, Reading, TABLE, Verdict, raised};
+use std::sync::Arc;
+
+/// What an alert is about, and which touchpoint started it.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) kind: Kind,
+    pub(super) item: Option<Item>,
+    pub(super) origin: Mark,
+}
+
+/// Where the lines of an alert's arithmetic come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Basis<'a> {
+    /// The recent touchpoints' contributions to perception.
+    Perception(&'a Derived),
+    /// Given lines.
+    Lines(&'a [Evidence]),
+    /// The touchpoint that started the episode is the whole figure.
+    Origin,
+}
+
+/// A reading in progress.
+pub(super) struct Turn<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) id: &'a str,
+    /// The touchpoint, or none for a timer.
+    pub(super) cause: Option<&'a Scored<'a>>,
+    /// Its time, or the deadline.
+    pub(super) event_time: Timestamp,
+    /// The touchpoint came after a later one.
+    pub(super) out_of_order: bool,
+    pub(super) out: &'a mut Vec<Output>,
+    /// An alert opened, changed or ended.
+    pub(super) alert_changed: bool,
+    /// An alert opened or ended.
+    pub(super) alerts_moved: bool,
+    /// Net openings by rule.
+    pub(super) opened: &'a mut [i64; TABLE.len()],
+    pub(super) customer_id: Option<Arc<str>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) const fn new(
+        settings: &'a Settings,
+        id: &'a str,
+        cause: Option<&'a Scored<'a>>,
+        event_time: Timestamp,
+        opened: &'a mut [i64; TABLE.len()],
+        out: &'a mut Vec<Output>,
+    ) -> Self {
+        let (out_of_order, alert_changed, alerts_moved, customer_id) = (false, false, false, None);
+        Self { settings, id, cause, event_time, out_of_order, out, alert_changed, alerts_moved, opened, customer_id }
+    }
+
+    fn customer_id(&mut self) -> Arc<str> {
+        Arc::clone(self.customer_id.get_or_insert_with(|| Arc::from(self.id)))
+    }
+
+    /// Takes a reading through the lifecycle of its alert, and tells the world what changed.
+    pub(super) fn judge(&mut self, customer: &mut Customer, subject: &Subject, reading: Reading, basis: Basis<'_>) {
+        let settings = self.settings;
+        let lifecycle = settings.rules.lifecycle(subject.kind);
+        let found = customer.alerts.iter().position(|alert| alert.kind == subject.kind && alert.item == subject.item);
+        if !lifecycle.enabled {
+            return;
+        }
+        let known = found.and_then(|at| customer.alerts.get(at)).cloned();
+        let before = known.as_ref().map(|alert| alert.state);
+        let verdict = self.raise(customer, subject.kind, reading.verdict);
+        let (mut state, change) = lifecycle::step(before, verdict, customer.now, lifecycle);
+        let mut alert = match known {
+            Some(alert) if !matches!(before, Some(State::Cooling { .. })) => alert,
+            _ => self.fresh(subject, &reading),
+        };
+        let revised = self.out_of_order && is_level(subject.kind) && alert.origin.value != reading.after;
+        let told = match change {
+            Change::Opened(severity) if !self.may_open(customer) => {
+                state = lifecycle::cooling(customer.now, severity, lifecycle);
+                self.out.push(Output::Capped(subject.kind.name()));
+                None
+            }
+            Change::Opened(severity) => Some((Phase::Opened, severity, None)),
+            Change::Updated(severity) => Some((Phase::Updated, severity, None)),
+            Change::Resolved(reason) => Some((Phase::Resolved, firing_severity(before), Some(reason))),
+            Change::None if revised && matches!(state, Some(State::Firing { .. })) => {
+                Some((Phase::Updated, firing_severity(state), None))
+            }
+            Change::None => None,
+        };
+        if let Some((phase, severity, reason)) = told {
+            alert.revision = if phase == Phase::Opened { 0 } else { alert.revision.saturating_add(1) };
+            // A rule that has nothing new to measure ends with the figure it was told with.
+            if phase != Phase::Resolved || is_level(subject.kind) {
+                alert.take(&reading);
+            }
+            self.tell(customer, &alert, lifecycle, (phase, severity, reason), basis);
+        }
+        keep(customer, found, state, alert);
+    }
+
+    /// Ends an alert because nothing reads it any more.
+    pub(super) fn end(&mut self, customer: &Customer, alert: &AlertState, reason: &'static str) {
+        if let State::Firing { severity, .. } = alert.state {
+            let mut alert = alert.clone();
+            alert.revision = alert.revision.saturating_add(1);
+            let lifecycle = self.settings.rules.lifecycle(alert.kind);
+            self.tell(customer, &alert, lifecycle, (Phase::Resolved, severity, Some(reason)), Basis::Origin);
+        }
+    }
+
+    fn fresh(&self, subject: &Subject, reading: &Reading) -> AlertState {
+        let row = subject.kind.row();
+        let mut identity = Vec::with_capacity(128);
+        for part in [row.name.as_bytes(), &row.version.to_le_bytes(), self.id.as_bytes()] {
+            identity.extend_from_slice(part);
+            identity.push(0);
+        }
+        identity.extend_from_slice(&subject.origin.event.0.to_le_bytes());
+        if let Some(item) = &subject.item {
+            identity.push(item.item_type as u8);
+            identity.extend_from_slice(item.id.as_bytes());
+        }
+        let mut alert = AlertState {
+            kind: subject.kind,
+            item: subject.item.clone(),
+            state: State::Pending { since: self.event_time },
+            alert_id: hash64(&identity),
+            revision: 0,
+            origin: subject.origin,
+            figure: 0,
+            before: None,
+            threshold: Micro::ZERO,
+        };
+        alert.take(reading);
+        alert
+    }
+
+    /// One step worse for a customer of a high-value tier, and one while another kind is firing.
+    fn raise(&self, customer: &Customer, kind: Kind, verdict: Verdict) -> Verdict {
+        let Verdict::Open(severity) = verdict else { return verdict };
+        let tier = customer.tier.as_ref().is_some_and(|(_, tier)| self.settings.high_value_tiers.contains(&**tier));
+        let second = customer
+            .alerts
+            .iter()
+            .any(|alert| alert.kind != kind && is_firing(alert.state) && alert.kind != Kind::RecoveryConfirmed);
+        Verdict::Open(raised(severity, [tier, second]))
+    }
+
+    /// Counts an opening against the customer's daily cap; false when it is reached.
+    fn may_open(&self, customer: &mut Customer) -> bool {
+        let day = customer.now.day();
+        if customer.opened.0 != day {
+            customer.opened = (day, 0);
+        }
+        if customer.opened.1 >= self.settings.timing.alerts_per_day_max {
+            return false;
+        }
+        customer.opened.1 += 1;
+        true
+    }
+
+    fn tell(
+        &mut self,
+        customer: &Customer,
+        alert: &AlertState,
+        lifecycle: &Lifecycle,
+        (phase, severity, reason): (Phase, Severity, Option<&'static str>),
+        basis: Basis<'_>,
+    ) {
+        self.alert_changed = true;
+        let net = match phase {
+            Phase::Opened => 1,
+            Phase::Updated => 0,
+            Phase::Resolved => -1,
+        };
+        if let Some(count) = self.opened.get_mut(usize::from(alert.kind as u8)) {
+            *count += net;
+        }
+        self.alerts_moved |= net != 0;
+        let after = alert.origin.value;
+        let evidence = match basis {
+            Basis::Perception(derived) if FIGURES.first() == alert.figure_name().as_ref() => {
+                figures::perception_evidence(customer, &self.settings.model, derived, EVIDENCE_MAX)
+            }
+            Basis::Lines(lines) if phase != Phase::Resolved => figures::strongest(lines.to_vec(), EVIDENCE_MAX),
+            Basis::Perception(_) | Basis::Lines(_) | Basis::Origin => vec![alert.origin.evidence(after)],
+        };
+        let explained = evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
+        let change = AlertChange {
+            alert_id: alert.alert_id,
+            phase,
+            revision: alert.revision,
+            customer_id: self.customer_id(),
+            kind: alert.kind.name(),
+            severity,
+            event_time: self.event_time,
+            detected_at: customer.now,
+            figure: alert.figure_name().unwrap_or_default(),
+            before: alert.before,
+            after,
+            threshold: alert.threshold,
+            evidence,
+            remainder: after - explained,
+            stage: customer.stage.map(|(_, stage)| stage),
+            channel: self.cause.map(|cause| cause.channel),
+            item: alert.item.clone(),
+            reason,
+            rule_version: alert.kind.row().version,
+            suggested_action: lifecycle.suggested_action.as_deref().map(Arc::from),
+            position: self.cause.map(|cause| cause.position),
+        };
+        self.out.push(Output::Alert(Box::new(change)));
+    }
+
+    /// Publishes the experience if it moved enough, the stage changed, an alert opened or ended, or the customer is new.
+    pub(super) fn publish(&mut self, customer: &mut Customer, derived: &Derived) {
+        let after = derived.figures;
+        let due = customer.published.is_none_or(|published| {
+            published.index.abs_diff(after.index) >= u64::from(self.settings.timing.experience_step)
+                || published.stage != after.stage
+        });
+        if !due && !self.alerts_moved {
+            return;
+        }
+        let before = customer.published.replace(after);
+        let open = customer.alerts.iter().filter(|alert| is_firing(alert.state));
+        let change = ExperienceChange {
+            customer_id: self.customer_id(),
+            time: customer.now,
+            before,
+            after,
+            open_alerts: open.map(|alert| (alert.kind.name(), alert.alert_id)).collect(),
+            cause: self.cause.map_or(Cause::Timer, |cause| Cause::Touchpoint(cause.event)),
+            evidence: figures::perception_evidence(customer, &self.settings.model, derived, 3),
+            context: super::context::current(customer, self.settings),
+        };
+        self.out.push(Output::Changed(Box::new(change)));
+    }
+}
+
+impl AlertState {
+    /// Takes over what a reading measured.
+    fn take(&mut self, reading: &Reading) {
+        let figure = FIGURES.iter().position(|figure| *figure == reading.figure);
+        self.figure = figure.and_then(|figure| u8::try_from(figure).ok()).unwrap_or(0);
+        self.before = reading.before;
+        self.origin.value = reading.after;
+        self.threshold = reading.threshold;
+    }
+
+    fn figure_name(&self) -> Option<&'static str> {
+        FIGURES.get(usize::from(self.figure)).copied()
+    }
+}
+
+pub(super) const fn is_firing(state: State) -> bool {
+    matches!(state, State::Firing { .. })
+}
+
+fn firing_severity(state: Option<State>) -> Severity {
+    match state {
+        Some(State::Firing { severity, .. }) => severity,
+        Some(State::Pending { .. } | State::Cooling { .. }) | None => Severity::Info,
+    }
+}
+
+fn keep(customer: &mut Customer, found: Option<usize>, state: Option<State>, alert: AlertState) {
+    match (found, state) {
+        (Some(at), Some(state)) => {
+            if let Some(place) = customer.alerts.get_mut(at) {
+                *place = AlertState { state, ..alert };
+            }
+        }
+        (None, Some(state)) => customer.alerts.push(AlertState { state, ..alert }),
+        (Some(at), None) => {
+            customer.alerts.remove(at);
+        }
+        (None, None) => {}
+    }
+}

@@ -1,0 +1,60 @@
+//! A customer as queries see it, with the arithmetic behind the figures.
+
+use super::Engine;
+use super::customer::Customer;
+use super::figures::{derive, index_terms, perception_evidence};
+use super::{Line, View, image};
+use crate::model::Micro;
+use crate::rules::lifecycle::State;
+use std::sync::Arc;
+
+impl Engine {
+    /// A customer as of the last `apply`, at the customer's own time; none when there is none.
+    #[must_use]
+    pub fn view(&self, customer_id: &str) -> Option<View> {
+        let slot = self.find(customer_id)?;
+        let mut customer = Customer::default();
+        image::read(self.image(slot), &mut customer).ok()?;
+        let settings = &self.settings;
+        let derived = derive(&customer, settings);
+        let figures = derived.figures;
+        let line = |label: &str, contribution| Line { label: label.to_owned(), contribution };
+        let [base, perception, felt] = index_terms(&settings.model, figures.perception, figures.felt);
+        let rest = Micro::whole(figures.index) - base - perception - felt;
+        let index_lines = vec![
+            line("base", base),
+            line("perception", perception),
+            line("felt disconfirmation", felt),
+            line("rounding and limits", rest),
+        ];
+        let evidence = perception_evidence(&customer, &settings.model, &derived, usize::MAX);
+        let mut rest = figures.perception;
+        let mut perception_lines = Vec::with_capacity(evidence.len() + 1);
+        for evidence in evidence {
+            rest -= evidence.contribution;
+            let label = format!(
+                "{} {} ({})",
+                settings.catalogue.text(evidence.kind),
+                evidence.event,
+                evidence.channel.as_str()
+            );
+            perception_lines.push(Line { label, contribution: evidence.contribution });
+        }
+        perception_lines.push(line("older touchpoints", rest));
+        let open_alerts = customer.alerts.iter().filter_map(|alert| match alert.state {
+            State::Firing { since, severity, .. } => Some((alert.kind.name(), alert.alert_id, severity, since)),
+            State::Pending { .. } | State::Cooling { .. } => None,
+        });
+        Some(View {
+            customer_id: Arc::from(customer_id),
+            time: customer.now,
+            first_seen: customer.first_seen,
+            last_seen: customer.latest,
+            touchpoints: customer.touchpoints,
+            figures,
+            index_lines,
+            perception_lines,
+            open_alerts: open_alerts.collect(),
+        })
+    }
+}
