@@ -52,7 +52,7 @@ fn screen(life: &mut Life<'_>) -> Channel {
 /// An order that ends as the world lets it, with an answer to the survey.
 fn order_and_rate(life: &mut Life<'_>, channel: Channel, answers: u64) {
     let Some(order) = life.shop(channel) else { return };
-    let (delivered_at, days_late) = life.deliver(order);
+    let (delivered_at, days_late) = life.deliver(order, 20);
     if life.random.percent(answers) {
         let back = life.now;
         let after = life.random.between(HOUR_MS, 6 * HOUR_MS);
@@ -95,11 +95,11 @@ fn bargain_hunter(life: &mut Life<'_>) {
     while life.goes_on() {
         let channel = screen(life);
         let session = life.browse(channel);
-        match life.random.below(6) {
+        match life.random.below(12) {
             0 => life.in_session(channel, session, &["product_added", "checkout_started", "coupon_denied"]),
             1 => life.in_session(channel, session, &["coupon_entered", "coupon_applied"]),
-            2 => order_and_rate(life, channel, 20),
-            3 => life.note(Channel::Ads, "ad_clicked"),
+            2..=4 => order_and_rate(life, channel, 20),
+            5..=7 => life.note(Channel::Ads, "ad_clicked"),
             _ => life.newsletter(),
         }
         life.rest(14, 60);
@@ -115,13 +115,19 @@ fn struggling_app_user(life: &mut Life<'_>) {
         }
         life.rest(16, 40);
     }
-    for _ in 0..4 {
+    for _ in 0..3 {
         let session = life.browse(Channel::Mobile);
-        life.in_session(Channel::Mobile, session, &["product_added", "checkout_started"]);
-        life.checkout_breaks(Channel::Mobile, session);
-        life.in_session(Channel::Mobile, session, &["error_clicked", "rage_clicked", "application_crashed"]);
+        life.in_session(
+            Channel::Mobile,
+            session,
+            &["script_error", "error_clicked", "rage_clicked", "application_crashed"],
+        );
         life.rest(10, 20);
     }
+    let session = life.browse(Channel::Mobile);
+    life.in_session(Channel::Mobile, session, &["product_added", "checkout_started"]);
+    life.checkout_breaks(Channel::Mobile, session);
+    life.rest(6, 12);
     let answer = life.random.between(0, 4);
     life.survey(Channel::Mobile, Instrument::Nps, answer, Mood::Broken, "tent");
     life.rest(4, 12);
@@ -138,7 +144,7 @@ fn struggling_app_user(life: &mut Life<'_>) {
 fn late_delivery_victim(life: &mut Life<'_>) {
     while life.goes_on() {
         if let Some(order) = life.shop(Channel::Web) {
-            let (delivered_at, days_late) = life.deliver(order);
+            let (delivered_at, days_late) = life.deliver(order, 80);
             if days_late > 0 {
                 life.at(delivered_at - 30 * HOUR_MS);
                 let ending = match life.random.below(3) {

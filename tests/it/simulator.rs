@@ -1,6 +1,5 @@
 //! The simulated customers give every kind of alert, with any seed, by the shipped rules: the demo depends on it.
 
-use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use touchline::pipeline::{Fate, ImagesDue, Partition, Staged};
 use touchline::sentiment::Scorer;
 use touchline::sim::{self, Faults, Stories};
 
+const CUSTOMERS: u32 = 200;
 const START: Timestamp = Timestamp(1_765_411_200_000);
 
 /// The alerts opened in 21 days, and how many records were rejected.
@@ -18,7 +18,7 @@ fn alerts(seed: u64, faults: Faults) -> (Vec<Value>, usize) {
     let config = Config::load(None, &|path| Err(path.to_owned())).unwrap();
     let plan = config.plan(vec![("touchpoints.jsonl".to_owned(), 0)], 0);
     let mut partition = Partition::new(plan, Arc::new(Scorer::new()), 0, 0, false);
-    let stories = Stories { customers: 500, start: START, span_ms: 21 * DAY_MS, text: true, seed };
+    let stories = Stories { customers: CUSTOMERS, start: START, span_ms: 21 * DAY_MS, text: true, seed };
     let (mut staged, mut opened, mut rejected) = (Staged::default(), Vec::new(), 0);
     for (offset, record) in (1..).zip(sim::stories(&stories, faults)) {
         let raw = RawRecord {
@@ -48,20 +48,21 @@ fn count(alerts: &[Value], key: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
-    #[test]
-    fn every_kind_of_alert_arises_on_many_channels_with_any_seed(seed: u64) {
-        let (alerts, _) = alerts(seed, Faults::default());
+#[test]
+fn every_kind_of_alert_arises_on_many_channels_whatever_the_seed() {
+    for seed in [1, 20_260_101, u64::MAX] {
+        let (alerts, rejected) = alerts(seed, Faults::default());
+        assert_eq!(rejected, 0);
         let kinds = count(&alerts, "kind");
         for row in touchline::rules::TABLE {
-            prop_assert!(kinds.get(row.name).is_some_and(|count| *count >= 3), "seed {}: {}: {:?}", seed, row.name, kinds);
+            assert!(kinds.get(row.name).is_some_and(|count| *count >= 3), "seed {seed}: {}: {kinds:?}", row.name);
         }
         let channels = count(&alerts, "channel");
         for channel in ["web", "mobile", "in_store", "support", "fulfilment", "review"] {
-            prop_assert!(channels.contains_key(channel), "seed {}: {}: {:?}", seed, channel, channels);
+            assert!(channels.contains_key(channel), "seed {seed}: {channel}: {channels:?}");
         }
-        prop_assert!(alerts.len() < 500 * 3, "seed {}: {} alerts of 500 customers are no alerts", seed, alerts.len());
+        let most = CUSTOMERS as usize * 3;
+        assert!(alerts.len() < most, "seed {seed}: {} alerts of {CUSTOMERS} customers cry wolf", alerts.len());
     }
 }
 
@@ -70,7 +71,7 @@ fn faults_cost_no_kind_of_alert_and_poison_is_all_that_is_rejected() {
     let shares =
         Faults { late: Micro(20_000), duplicate: Micro(10_000), reordered: Micro(10_000), poison: Micro(10_000) };
     let (alerts, rejected) = alerts(3, shares);
-    assert!(rejected > 100);
+    assert!(rejected > 50);
     let kinds: BTreeSet<String> = count(&alerts, "kind").into_keys().collect();
     assert_eq!(kinds.len(), touchline::rules::TABLE.len(), "{kinds:?}");
 }
