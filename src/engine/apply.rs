@@ -283,15 +283,17 @@ fn accept(
         customer.now = time;
     }
     customer.panes.advance(customer.now);
+    let mut turn = Turn::new(settings, scored.customer_id, Some(scored), time, opened, out);
     if late {
         touch::touch_panes(customer, scored);
+        let derived = derive(customer, settings);
+        turn.publish(customer, &derived);
         out.push(Output::Late(EventRef { event: scored.event, position: scored.position }));
         return alert_changed;
     }
+    turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
     let own = touch::touch(customer, settings, entry, scored);
-    let mut turn = Turn::new(settings, scored.customer_id, Some(scored), time, opened, out);
-    turn.out_of_order = out_of_order;
     let ends = scored.outcome.is_some_and(ends_conversation);
     let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
     touch::end_conversations(customer, settings, ended, events::idle_since(&turn, customer.now));

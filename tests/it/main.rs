@@ -10,9 +10,17 @@ mod command;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod kafka_real;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]
