@@ -133,9 +133,9 @@ fn struggling_app_user(life: &mut Life<'_>) {
     life.rest(4, 12);
     life.support("app", Mood::Broken, None, Ending::Passed);
     life.rest(20, 40);
-    life.note(Channel::Support, "compensation_granted");
-    life.rest(3, 10);
     life.survey(Channel::Support, Instrument::Csat, 5, Mood::Thanks, "tent");
+    life.rest(3, 10);
+    life.note(Channel::Support, "compensation_granted");
     life.rest(30, 50);
     loyal(life);
 }
@@ -207,9 +207,9 @@ fn recovered_complainer(life: &mut Life<'_>) {
     life.rest(1, 4);
     life.support("order", Mood::Failed, Some(order), Ending::Solved);
     life.rest(12, 24);
-    life.about_order(Channel::Support, "compensation_granted", order);
-    life.rest(4, 20);
     life.survey(Channel::Support, Instrument::Csat, 5, Mood::Thanks, order.product);
+    life.rest(4, 20);
+    life.about_order(Channel::Support, "compensation_granted", order);
     life.rest(40, 80);
     loyal(life);
 }
