@@ -10,6 +10,8 @@ mod command;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod golden;
@@ -25,5 +27,7 @@ mod laws;
 mod replay;
 #[cfg(test)]
 mod schemas;
+#[cfg(test)]
+mod simulator;
 #[cfg(test)]
 mod tidy;
