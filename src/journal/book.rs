@@ -189,9 +189,6 @@ impl Book {
     /// Marks what the transaction touched; writes at once whose alerts changed and who came back. Returns how many
     /// images that were.
     fn mark(&mut self, engine: &Engine, seq: u64, images: &mut Vec<ImageRecord>) -> u64 {
-        for gone in engine.gone() {
-            self.dirty.clear(gone.slot);
-        }
         let mut written = 0;
         let mut write = |dirty: &mut Dirty, slot: Slot| {
             images.push(ImageRecord::customer(engine.customer_id(slot), engine.image(slot), seq));
@@ -199,8 +196,8 @@ impl Book {
             written += 1;
         };
         for touched in engine.touched() {
-            self.dirty.mark(touched.slot, seq);
-            if touched.alert_changed {
+            self.dirty.touch(engine, touched.slot, seq);
+            if touched.alert_changed && self.dirty.is_dirty(touched.slot) {
                 write(&mut self.dirty, touched.slot);
             }
         }
@@ -319,11 +316,8 @@ impl Book {
 
     /// Takes a replayed transaction into the books: the engine has applied its entries and is not committed yet.
     pub(super) fn replayed(&mut self, engine: &Engine, meta: Meta, touchpoints: u64, offset: i64) {
-        for gone in engine.gone() {
-            self.dirty.clear(gone.slot);
-        }
         for touched in engine.touched() {
-            self.dirty.mark(touched.slot, meta.seq);
+            self.dirty.touch(engine, touched.slot, meta.seq);
         }
         self.dirty.commit();
         self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);

@@ -1,7 +1,7 @@
 //! Which customers' state is newer than their image, since which transaction, oldest first; and the tail of the journal
 //! that these need. Changes take effect at `commit`, `rollback` takes them back.
 
-use crate::engine::Slot;
+use crate::engine::{Engine, Slot};
 use std::collections::VecDeque;
 
 /// Customers whose image is out of date.
@@ -30,8 +30,16 @@ impl Dirty {
         self.get(slot) != 0
     }
 
-    /// `slot` changed in `seq`, which is not before any seq marked so far.
-    pub(super) fn mark(&mut self, slot: Slot, seq: u64) {
+    /// The engine touched `slot` in `seq`, which is not before any seq so far; perhaps nobody sits there any more.
+    pub(super) fn touch(&mut self, engine: &Engine, slot: Slot, seq: u64) {
+        if engine.image(slot).is_empty() {
+            self.clear(slot);
+        } else {
+            self.mark(slot, seq);
+        }
+    }
+
+    fn mark(&mut self, slot: Slot, seq: u64) {
         if self.get(slot) == 0 {
             self.set(slot, seq);
             self.queue.push_back((seq, slot));
@@ -39,7 +47,7 @@ impl Dirty {
         }
     }
 
-    /// The image of `slot` is up to date, or the customer is gone.
+    /// The image of `slot` is up to date, or needed no more.
     pub(super) fn clear(&mut self, slot: Slot) {
         if self.get(slot) != 0 {
             self.set(slot, 0);

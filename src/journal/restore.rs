@@ -64,12 +64,12 @@ pub enum Refusal {
     },
     /// The tail was written under another configuration.
     #[error(
-        "journal: {0} transactions since the last clean stop were made with another configuration; start and stop once with the old configuration, then change it"
+        "journal: seq {0} is not yet in the images and was made with another configuration; start and stop once with the old configuration, then change it"
     )]
     Configuration(u64),
     /// The tail was written by another engine.
     #[error(
-        "journal: transactions since the last clean stop were made by engine version {0}, this is {ENGINE_VERSION}; start and stop once with the old version, then upgrade"
+        "journal: transactions not yet in the images were made by engine version {0}, this is {ENGINE_VERSION}; start and stop once with the old version, then upgrade"
     )]
     Engine(u64),
     /// The end of the journal is missing.
@@ -310,7 +310,7 @@ impl Restorer {
             return Err(Refusal::Engine(header.engine_version));
         }
         if header.config_hash != self.identity.config_hash {
-            return Err(Refusal::Configuration(header.seq + 1 - self.first_seq()));
+            return Err(Refusal::Configuration(header.seq));
         }
         Ok(())
     }

@@ -22,6 +22,9 @@ const FAILURES_MAX: u32 = 10;
 /// Longer pause after each failure.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// What goes on while a transaction is in doubt.
+const DECIDING: &str = "deciding a transaction in doubt";
+
 /// Reused buffers, and failures in a row.
 #[derive(Debug, Default)]
 pub(super) struct Committing {
@@ -167,35 +170,46 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// One way out of every doubt: fence, then let the committed offsets decide, partition by partition.
+    /// One way out of every doubt: fence, then let the committed offsets decide, partition by partition. Until then
+    /// the partitions are nobody's: whatever interrupts this, an undecided one can never be staged again.
     fn decide(&mut self, staged: &[(i32, Staged)]) -> Result<(), Error> {
+        let undecided: Vec<_> =
+            staged.iter().filter_map(|(index, staged)| Some((*index, staged, self.owned.remove(index)?))).collect();
         // Dropped first: two producers of one transactional id would fence each other.
         self.transactions = None;
-        let (shell, member, index) = (self.shell, &self.member, self.index);
-        self.transactions =
-            Some(Transactions::init(&shell.clients, &self.instance, index, shell.doubt_after(), &mut || {
-                // A rebalance that waits meanwhile is served afterwards.
-                member.is_disturbed();
-                shell.go_on(index, "deciding a transaction in doubt")
-            })?);
+        let (shell, index) = (self.shell, self.index);
+        self.transactions = Some(self.fence()?);
         shell.signals.producer_recreated();
-        let partitions: BTreeSet<i32> = staged.iter().map(|(partition, _)| *partition).collect();
-        let truth = self.member.committed(&partitions)?;
+        let partitions: BTreeSet<i32> = undecided.iter().map(|(index, ..)| *index).collect();
+        let truth = shell.patiently(index, &self.member, DECIDING, || self.member.committed(&partitions))?;
         let mut unknown = BTreeSet::new();
-        for (partition, staged) in staged {
-            let metadata = truth.get(partition).and_then(|committed| committed.metadata.as_deref());
+        for (index, staged, owned) in undecided {
+            let metadata = truth.get(&index).and_then(|committed| committed.metadata.as_deref());
             match verdict(&staged.metadata, metadata) {
-                Decision::Committed => self.committed_one(*partition, staged, None),
-                Decision::RolledBack => self.roll_back(std::iter::once(*partition)),
+                Decision::Committed => {
+                    self.owned.insert(index, owned);
+                    self.committed_one(index, staged, None);
+                }
+                Decision::RolledBack => {
+                    self.owned.insert(index, owned);
+                    self.roll_back(std::iter::once(index));
+                }
                 Decision::Unknown => {
-                    unknown.insert(*partition);
+                    unknown.insert(index);
                 }
             }
         }
-        for partition in &unknown {
-            self.owned.remove(partition);
-        }
-        self.take_over(&unknown)
+        if unknown.is_empty() { self.refetch() } else { self.take_over(&unknown) }
+    }
+
+    /// A new producer of our transactional id: it ends what the old one left open.
+    fn fence(&self) -> Result<Transactions, Error> {
+        let (shell, index) = (self.shell, self.index);
+        Transactions::init(&shell.clients, &self.instance, index, shell.waits(), &mut || {
+            // A rebalance that waits meanwhile is served afterwards.
+            self.member.is_disturbed();
+            shell.go_on(index, DECIDING)
+        })
     }
 }
 

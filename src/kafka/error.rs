@@ -32,6 +32,30 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the same call may work in a moment: brokers away, a coordinator that moves, an answer that is late.
+    pub(super) fn is_transient(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        let Self::Client { source, .. } = self else { return false };
+        is_transport(source)
+            || matches!(
+                source.rdkafka_error_code(),
+                Some(
+                    Code::NotCoordinator
+                        | Code::CoordinatorNotAvailable
+                        | Code::CoordinatorLoadInProgress
+                        | Code::WaitingForCoordinator
+                        | Code::UnstableOffsetCommit
+                        | Code::LeaderNotAvailable
+                        | Code::NotLeaderForPartition
+                        | Code::BrokerNotAvailable
+                        | Code::NetworkException
+                        | Code::RebalanceInProgress
+                )
+            )
+    }
+}
+
 /// What to do about a failed step of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {

@@ -129,16 +129,14 @@ impl Inputs {
     }
 }
 
+/// Takes one record of the journal: its offset and bytes.
+pub type EachRecord<'a> = dyn FnMut(i64, &[u8]) -> Result<(), Error> + 'a;
+
 /// Hands every record of one partition of the journal to `each`, in order, with its offset.
 ///
 /// # Errors
 /// When the brokers do not answer, or those of `each`.
-pub fn journal(
-    clients: &Clients,
-    topic: &str,
-    partition: i32,
-    each: &mut dyn FnMut(i64, &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+pub fn journal(clients: &Clients, topic: &str, partition: i32, each: &mut EachRecord<'_>) -> Result<(), Error> {
     let starts = BTreeMap::from([(partition, Offset::Beginning)]);
     read_to_end(clients, topic, &starts, &mut || Ok(()), &mut |message| {
         each(message.offset(), message.payload().unwrap_or_default())

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) struct CommittedOffsets {
 
 #[derive(Debug, Default)]
 struct MemberContext {
-    pending: Mutex<Vec<Rebalance>>,
+    pending: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl ConsumerContext for MemberContext {
         } else {
             Rebalance::Revoked { lost: consumer.assignment_lost() }
         };
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }
 
@@ -99,16 +99,16 @@ impl Member {
         Ok(Self { consumer, topics: topics.to_vec() })
     }
 
-    /// Serves the group for up to `wait` and answers what it wants, oldest first.
-    pub(super) fn poll(&self, wait: Duration) -> Result<Vec<Rebalance>, Error> {
-        if let Some(Err(error)) = self.consumer.poll(wait) {
+    /// Serves the group and answers the oldest thing it wants.
+    pub(super) fn poll(&self) -> Result<Option<Rebalance>, Error> {
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
             if let KafkaError::MessageConsumptionFatal(_) = error {
                 return Err(Error::client("membership in the group (is group_instance_id used twice?)")(error));
             }
             tracing::debug!(%error, "group member");
         }
         let mut pending = self.consumer.context().pending.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut *pending))
+        Ok(pending.pop_front())
     }
 
     /// Whether a rebalance waits: what is going on must be given up soon. Serves the group on the way.

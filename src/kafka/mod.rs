@@ -32,9 +32,13 @@ use crate::pipeline::{Partition, Plan};
 use crate::sentiment::Scorer;
 use crate::shutdown::Shutdown;
 use crate::status::{self, Signals, Status};
+use member::Member;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Pause before another attempt.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub use client::Clients;
 pub use error::Error;
@@ -78,13 +82,40 @@ impl Shell {
         Partition::restorer(&self.plan, partition, epoch)
     }
 
+    /// Makes a call until it works, as long as it fails only for now; serves the group between attempts.
+    fn patiently<T>(
+        &self,
+        worker: usize,
+        member: &Member,
+        what: &'static str,
+        mut call: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + self.patience();
+        loop {
+            match call() {
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    tracing::info!(worker, what, %error, "trying again");
+                    std::thread::sleep(PAUSE);
+                    self.go_on(worker, what)?;
+                    member.is_disturbed();
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        client::span(self.kafka.restore_timeout)
+    }
+
     /// Between the steps of something long.
     fn go_on(&self, worker: usize, what: &'static str) -> Result<(), Error> {
         self.status.beat(worker, status::now());
         if self.shutdown.is_requested() { Err(Error::Interrupted(what)) } else { Ok(()) }
     }
 
-    fn doubt_after(&self) -> Duration {
-        client::span(self.kafka.doubt_after)
+    /// How long a commit may take before it is doubtful, and how long to try to initialise transactions.
+    fn waits(&self) -> (Duration, Duration) {
+        (client::span(self.kafka.doubt_after), self.patience())
     }
 }

@@ -9,11 +9,11 @@
 //! Ends are found by "end of partition" events: the last offset of a transactional log is a marker nobody is given, so
 //! counting would wait for ever. The group member is served all the time; a rebalance or a stop interrupts.
 
-use super::Shell;
 use super::client::{self, Plain};
 use super::error::Error;
 use super::member::{CommittedOffsets, Member};
 use super::read::{Each, read_to_end};
+use super::{PAUSE, Shell};
 use crate::journal::{Restored, Restorer, Verdict};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 
 /// How long one request for the ends of a partition may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Pause before looking again at something that is not there yet.
-const PAUSE: Duration = Duration::from_millis(100);
 /// The broker's default of `transaction.abort.timed.out.transaction.cleanup.interval.ms`: how much later than its
 /// timeout an abandoned transaction may be aborted.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -86,7 +84,7 @@ type Attempt = BTreeMap<i32, (Verdict, CommittedOffsets, u64)>;
 
 impl Restore<'_> {
     fn attempt(&self, partitions: &BTreeSet<i32>, deadline: Instant) -> Result<Attempt, Error> {
-        let mut committed = self.member.committed(partitions)?;
+        let mut committed = self.patiently(|| self.member.committed(partitions))?;
         self.wait_for_ends(partitions, deadline)?;
         let mut restorers: BTreeMap<i32, (Restorer, u64)> =
             partitions.iter().map(|partition| (*partition, (self.shell.restorer(*partition), 0))).collect();
@@ -107,8 +105,8 @@ impl Restore<'_> {
         let stable = client::plain_consumer(&self.shell.clients.restore(), "creating a client")?;
         for topic in [&self.shell.topics.images, &self.shell.topics.journal] {
             for partition in partitions {
-                let end = end(&all, topic, *partition)?;
-                while self::end(&stable, topic, *partition)? < end {
+                let end = self.patiently(|| end(&all, topic, *partition))?;
+                while self.patiently(|| self::end(&stable, topic, *partition))? < end {
                     if Instant::now() >= deadline {
                         return Err(Error::Refused(format!(
                             "{topic}-{partition}: a transaction of an earlier owner is still open; \
@@ -152,6 +150,10 @@ impl Restore<'_> {
 
     fn read(&self, topic: &str, starts: &BTreeMap<i32, Offset>, each: &mut Each<'_>) -> Result<(), Error> {
         read_to_end(&self.shell.clients, topic, starts, &mut || self.proceed(), each)
+    }
+
+    fn patiently<T>(&self, call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        self.shell.patiently(self.worker, self.member, "restoring", call)
     }
 
     fn pause(&self) -> Result<(), Error> {

@@ -41,7 +41,8 @@ impl Worker<'_> {
         self.announce(partitions);
         let started = Instant::now();
         let mut missing = partitions.clone();
-        for (index, committed) in self.member.committed(partitions)? {
+        let committed = self.patiently(|worker| worker.member.committed(partitions))?;
+        for (index, committed) in committed {
             let Some(partition) = self.parked.remove(&index) else { continue };
             if committed.metadata.as_deref() == Some(partition.meta().metadata().as_str()) {
                 missing.remove(&index);
@@ -76,7 +77,7 @@ impl Worker<'_> {
         let mut truncated = None;
         for (source, topic) in (0_u16..).zip(&self.shell.topics.inputs) {
             let at = usize::from(source);
-            let (first, next) = self.fetch.watermarks(at, index)?;
+            let (first, next) = self.patiently(|worker| worker.fetch.watermarks(at, index))?;
             let known = partition.next_offset(source).or_else(|| committed.offsets.get(at).copied().flatten());
             match known {
                 Some(offset) if offset < first => {
@@ -99,11 +100,18 @@ impl Worker<'_> {
         Ok(())
     }
 
+    fn patiently<T>(&self, call: impl Fn(&Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.shell.patiently(self.index, &self.member, "taking partitions over", || call(self))
+    }
+
     fn first_offset(&self, source: usize, partition: i32, first: i64, next: i64) -> Result<i64, Error> {
         match self.shell.kafka.start_from {
             Some(StartFrom::Earliest) => Ok(first),
             Some(StartFrom::Latest) => Ok(next),
-            Some(StartFrom::At(time)) => Ok(self.fetch.offset_at(source, partition, time.0)?.unwrap_or(next)),
+            Some(StartFrom::At(time)) => {
+                let offset = self.patiently(|worker| worker.fetch.offset_at(source, partition, time.0))?;
+                Ok(offset.unwrap_or(next))
+            }
             None => Err(Error::Refused(
                 "kafka.start_from: a first start must say where to begin: earliest, latest or a moment".to_owned(),
             )),
@@ -127,7 +135,7 @@ impl Worker<'_> {
     pub(super) fn stop_truncated(&mut self, source: usize) -> Result<(), Error> {
         let mut gone = Vec::new();
         for (index, owned) in &self.owned {
-            let (first, next) = self.fetch.watermarks(source, *index)?;
+            let (first, next) = self.patiently(|worker| worker.fetch.watermarks(source, *index))?;
             let wanted = owned.positions().get(source).copied().unwrap_or(first);
             if wanted < first || wanted > next {
                 let topic = self.shell.topics.inputs.get(source).map_or("", String::as_str);

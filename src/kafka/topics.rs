@@ -2,15 +2,17 @@
 
 use super::client::{self, Clients};
 use super::error::Error;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one administrative request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the brokers may take to agree on a new topic.
+const SETTLE: Duration = Duration::from_secs(10);
 const DAY_MS: i64 = 86_400_000;
 
 /// Names of all topics of a run.
@@ -139,12 +141,9 @@ pub fn differences(clients: &Clients, topics: &Topics, counts: &BTreeMap<String,
         return Ok(Vec::new());
     }
     let asked: Vec<_> = existing.iter().map(|(topic, _)| ResourceSpecifier::Topic(topic)).collect();
-    let answers = with_admin(clients, async |admin, options| admin.describe_configs(&asked, options).await)?
-        .map_err(Error::client("reading the settings of the topics"))?;
+    let answers = describe(clients, &asked)?;
     let mut lines = Vec::new();
-    for ((topic, rules), answer) in existing.iter().zip(answers) {
-        let resource =
-            answer.map_err(|code| Error::Refused(format!("{topic}: its settings cannot be read: {code}")))?;
+    for ((topic, rules), resource) in existing.iter().zip(answers) {
         for (name, rule) in rules {
             let actual = resource.get(name).and_then(|entry| entry.value.as_deref()).unwrap_or("");
             if !rule.accepts(actual) {
@@ -153,6 +152,23 @@ pub fn differences(clients: &Clients, topics: &Topics, counts: &BTreeMap<String,
         }
     }
     Ok(lines)
+}
+
+/// The settings of topics. One that was created just now may still have none for a moment.
+fn describe(clients: &Clients, asked: &[ResourceSpecifier<'_>]) -> Result<Vec<ConfigResource>, Error> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let answers = with_admin(clients, async |admin, options| admin.describe_configs(asked, options).await)?
+            .map_err(Error::client("reading the settings of the topics"))?;
+        let resources: Vec<ConfigResource> = answers
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|code| Error::Refused(format!("the settings of a topic cannot be read: {code}")))?;
+        if resources.iter().all(|resource| !resource.entries.is_empty()) || Instant::now() >= deadline {
+            return Ok(resources);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Creates the missing topics of ours, with `partitions` and the rules' values; also the inputs when told.

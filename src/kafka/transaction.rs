@@ -3,7 +3,7 @@
 //! ```text
 //! begin ─▶ send… ─▶ pump ─▶ offsets ─▶ commit ─▶ Committed
 //!   │        │        │        │          │
-//!   └────────┴────────┴────────┴──────────┴── Abort ─▶ drain, abort ─▶ Aborted      roll back, rewind
+//!   └────────┴────────┴────────┴──────────┴── Abort ─▶ purge, abort ─▶ Aborted      roll back, rewind
 //!                                  error, silence ─▶ drop the producer ─▶ Doubt     a new one, decide by the offsets
 //! ```
 //! librdkafka sends EndTxn again by itself when the answer is lost, and that ghost may end a *later* transaction. So
@@ -19,7 +19,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 
 /// How long one attempt of `init_transactions` or of sending offsets may take before others get their turn.
 const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long clearing the producer before an abort may take.
+const PURGE: Duration = Duration::from_secs(1);
 
 /// How a transaction ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,14 +128,14 @@ impl Transactions {
         clients: &Clients,
         instance: &str,
         worker: usize,
-        doubt_after: Duration,
+        (doubt_after, patience): (Duration, Duration),
         proceed: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let config = clients.producer(instance, worker);
         let producer: BaseProducer<Context> =
             config.create_with_context(Context::default()).map_err(Error::client("creating the producer"))?;
         let timeout = clients.transaction_timeout();
-        let deadline = Instant::now() + 6 * timeout;
+        let deadline = Instant::now() + patience;
         loop {
             proceed()?;
             match producer.init_transactions(ATTEMPT) {
@@ -202,14 +205,14 @@ impl Transactions {
         self.end("committing", Ended::Committed, |producer| producer.commit_transaction(Timeout::Never))
     }
 
-    /// Gives the transaction up. With records still on their way an abort would only wait, so they are served first.
+    /// Gives the transaction up. With records still on their way an abort would only wait for them, so they are thrown
+    /// away first.
     pub(super) fn abort(&self, why: &str) -> Ended {
-        // What could not be delivered in time is purged by the abort itself.
-        if let Err(pump) = self.pump() {
-            tracing::debug!(pump, "delivering before an abort");
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = self.producer.flush(PURGE) {
+            tracing::debug!(%error, "clearing a producer before an abort");
         }
-        let aborted = Ended::Aborted(why.to_owned());
-        self.end(why, aborted, |producer| producer.abort_transaction(Timeout::Never))
+        self.end(why, Ended::Aborted(why.to_owned()), |producer| producer.abort_transaction(Timeout::Never))
     }
 
     /// The last step of a transaction, and whether its answer can be trusted.

@@ -63,8 +63,7 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// Connects and joins the group.
     pub(super) fn start(shell: &'a Shell, fetch: &'a Fetch, index: usize, instance: &str) -> Result<Self, Error> {
-        let doubt_after = shell.doubt_after();
-        let transactions = Transactions::init(&shell.clients, instance, index, doubt_after, &mut || {
+        let transactions = Transactions::init(&shell.clients, instance, index, shell.waits(), &mut || {
             shell.go_on(index, "initialising transactions")
         })?;
         Ok(Self {
@@ -99,7 +98,7 @@ impl<'a> Worker<'a> {
 
     fn turn(&mut self) -> Result<(), Error> {
         self.shell.status.beat(self.index, status::now());
-        for event in self.member.poll(Duration::ZERO)? {
+        if let Some(event) = self.member.poll()? {
             self.rebalance(event)?;
         }
         let fetched = self.fetch_all()?;
@@ -315,10 +314,8 @@ impl<'a> Worker<'a> {
     fn finish(mut self) -> Result<(), Error> {
         let started = Instant::now();
         let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
-        for event in self.member.poll(Duration::ZERO)? {
-            if event == (Rebalance::Revoked { lost: true }) {
-                return Ok(());
-            }
+        if self.member.poll()? == Some(Rebalance::Revoked { lost: true }) {
+            return Ok(());
         }
         self.commit(ImagesDue::Due)?;
         let partitions: Vec<i32> = self.owned.keys().copied().collect();

@@ -117,4 +117,6 @@ pub struct Scoring {
 }
 
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::journal::ImageRecord;
 use crate::model::hash64;
 use std::sync::Arc;
 
-/// A dead letter's payload is cut to this: with its headers it must fit the broker's default record limit.
+/// A dead letter's key and payload are cut to this: with its headers it must fit the broker's default record limit.
 const DEAD_LETTER_BYTES_MAX: usize = 900 * 1024;
 
 /// A record for the alerts or experience topic, keyed by customer.
@@ -36,14 +36,16 @@ impl DeadLetter {
     /// The dead letter of a rejected record.
     pub(super) fn of(plan: &Plan, raw: &RawRecord<'_>, rejection: &Rejection) -> Self {
         let mut headers = encode::dead_letter_headers(raw, rejection, plan.source(raw.position.source));
+        let key = raw.key.map(|key| key.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(key).to_vec());
+        let room = DEAD_LETTER_BYTES_MAX - key.as_ref().map_or(0, Vec::len);
         let value = raw.value.map(|value| {
-            let kept = value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(value);
+            let kept = value.get(..room).unwrap_or(value);
             if kept.len() < value.len() {
                 headers.push(("touchline.truncated", format!("{} bytes, xxh3 {:016x}", value.len(), hash64(value))));
             }
             kept.to_vec()
         });
-        Self { key: raw.key.map(<[u8]>::to_vec), value, headers, code: rejection.code }
+        Self { key, value, headers, code: rejection.code }
     }
 
     /// Bytes of key and value.

@@ -5,9 +5,8 @@
 //! byte for byte. After a change that is meant to change alerts: read the difference, then
 //! `TOUCHLINE_BLESS=1 cargo test --test it golden`.
 
-use crate::command::touchline;
+use crate::command::touchline_in;
 use serde_json::Value;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 const MINUTE_MS: i64 = 60_000;
@@ -60,8 +59,13 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("reopened", "double_deviation", "opened", "critical", 3 * DAY),
             ("twice", "double_deviation", "opened", "critical", 10 * DAY),
             ("twice", "service_failure", "resolved", "high", 11 * DAY),
+            // The compensation for the second order is a good touchpoint after the recovery of the first.
+            ("twice", "recovery_confirmed", "opened", "warning", 11 * DAY + HOUR),
+            ("twice", "recovery_confirmed", "opened", "info", 12 * DAY),
             ("twice", "double_deviation", "resolved", "critical", 12 * DAY),
             ("reopened", "silent_after_bad", "opened", "high", 17 * DAY),
+            ("twice", "recovery_confirmed", "resolved", "warning", 18 * DAY + HOUR),
+            ("twice", "recovery_confirmed", "resolved", "info", 19 * DAY),
             ("far_apart", "service_failure", "resolved", "high", 30 * DAY + 2 * HOUR),
             ("far_apart", "service_failure", "opened", "high", 32 * DAY),
             ("reopened", "double_deviation", "resolved", "critical", 33 * DAY),
@@ -99,6 +103,9 @@ const JUDGED: &[(&str, &[Judged])] = &[
     (
         "sentiment_drop",
         &[
+            // CSAT 2 is a bad answer, but with nothing to drop from.
+            ("always_low", "detractor", "opened", "warning", HOUR),
+            ("always_low", "detractor", "resolved", "warning", 7 * DAY + HOUR),
             ("fell", "sentiment_drop", "opened", "warning", 14 * DAY + 4 * HOUR + 10),
             ("fell", "sentiment_drop", "resolved", "warning", 18 * DAY + 6 * HOUR),
         ],
@@ -120,11 +127,11 @@ fn folder(case: &str) -> PathBuf {
 /// The alerts of a case, as the command prints them.
 fn replay(case: &str) -> String {
     let folder = folder(case);
-    let mut arguments: Vec<OsString> = vec!["replay".into(), folder.join("input.jsonl").into()];
+    let mut arguments = vec!["replay", "input.jsonl"];
     if folder.join("config.toml").exists() {
-        arguments.extend(["--config".into(), folder.join("config.toml").into()]);
+        arguments.extend(["--config", "config.toml"]);
     }
-    let answer = touchline(&arguments);
+    let answer = touchline_in(&folder, &arguments);
     assert_eq!(answer.code, Some(0), "{case}: {}", answer.stderr);
     answer.stdout
 }

@@ -12,6 +12,12 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod kafka_real;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod tidy;

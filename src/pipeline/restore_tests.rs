@@ -1,0 +1,316 @@
+//! Random runs with aborts, crashes, compaction, retention, clean stops: what is restored from the topics equals what
+//! was running, and both equal a run in which nothing ever went wrong.
+
+use super::*;
+use crate::config::Config;
+use crate::journal::{Checkpoint, ImageKey, ImageRecord, Restorer, Verdict};
+use crate::model::{Position, Timestamp};
+use crate::sentiment::Scorer;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const START: i64 = 1_700_000_000_000;
+const HOUR: i64 = 3_600_000;
+const CUSTOMERS: u8 = 8;
+
+fn plan(more: &str) -> Arc<Plan> {
+    let text = format!(
+        "[pipeline]\nimages_per_commit = 0.3\ncheckpoint_interval = \"1h\"\n[engine]\nforget_after = \"30d\"\n\
+         [limits]\ncustomers_per_partition = 6\n{more}"
+    );
+    let config = Config::load(Some(&text), &|path| Err(format!("{path} is not read here"))).unwrap();
+    config.plan(vec![("web".into(), 0), ("support".into(), 0)], 0)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Touch { customer: u8, source: u16, kind: u8, after_ms: i64, back_ms: i64 },
+    Idle { after_ms: i64 },
+    Commit { delivered: bool },
+    Abort,
+    Stop,
+    Crash { compact: bool, retain: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let touch = (0..CUSTOMERS, 0_u16..2, 0_u8..12, 0..6 * HOUR, prop_oneof![4 => Just(0), 1 => 0..40 * HOUR]);
+    prop_oneof![
+        12 => touch.prop_map(|(customer, source, kind, after_ms, back_ms)| Step::Touch {
+            customer, source, kind, after_ms, back_ms
+        }),
+        1 => (HOUR..40 * 24 * HOUR).prop_map(|after_ms| Step::Idle { after_ms }),
+        4 => any::<bool>().prop_map(|delivered| Step::Commit { delivered }),
+        2 => Just(Step::Abort),
+        1 => Just(Step::Stop),
+        1 => any::<(bool, bool)>().prop_map(|(compact, retain)| Step::Crash { compact, retain }),
+    ]
+}
+
+/// What a read_committed reader would find.
+#[derive(Debug, Default)]
+struct Topics {
+    images: Vec<ImageRecord>,
+    /// (offset, record)
+    journal: Vec<(i64, Vec<u8>)>,
+    next_offset: i64,
+    metadata: Option<String>,
+    offsets: Vec<Option<i64>>,
+}
+
+impl Topics {
+    /// Writes a transaction; answers the offset of its first journal record.
+    fn write(&mut self, staged: &Staged) -> i64 {
+        self.images.extend(staged.images.iter().cloned());
+        let first = self.next_offset;
+        for record in &staged.journal {
+            self.journal.push((self.next_offset, record.clone()));
+            // A transaction's marker takes an offset too.
+            self.next_offset += 2;
+        }
+        self.metadata = Some(staged.metadata.clone());
+        self.offsets = vec![None; 2];
+        for (source, offset) in &staged.offsets {
+            self.offsets[usize::from(*source)] = Some(*offset);
+        }
+        first
+    }
+
+    fn compact(&mut self) {
+        let images = std::mem::take(&mut self.images);
+        let newest = |at: usize, key: &[u8]| images.iter().rposition(|image| image.key == key) == Some(at);
+        self.images =
+            images.iter().enumerate().filter(|(at, image)| newest(*at, &image.key)).map(|(_, i)| i.clone()).collect();
+    }
+
+    /// Deletes what no restore needs.
+    fn retain(&mut self) {
+        let is_checkpoint = |image: &&ImageRecord| matches!(ImageKey::parse(&image.key), Ok(ImageKey::Checkpoint(_)));
+        let newest = self.images.iter().rev().find(is_checkpoint).and_then(|image| image.value.as_deref());
+        let from = newest.and_then(|value| Checkpoint::decode(value).unwrap().from_offset).unwrap_or(0);
+        self.journal.retain(|(offset, _)| *offset >= from);
+    }
+
+    fn feed(&self, restorer: &mut Restorer) -> Result<(), crate::journal::Refusal> {
+        for image in &self.images {
+            let seq = image.value.is_none().then_some(image.seq);
+            restorer.image(&image.key, image.value.as_deref(), seq)?;
+        }
+        let from = restorer.from_offset()?.unwrap_or(0);
+        for (offset, record) in self.journal.iter().filter(|(offset, _)| *offset >= from) {
+            restorer.journal(*offset, record)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&self, plan: &Arc<Plan>) -> Partition {
+        let mut restorer = Partition::restorer(plan, 0, 99);
+        self.feed(&mut restorer).unwrap();
+        match restorer.finish(self.metadata.as_deref(), &self.offsets) {
+            Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), Arc::new(Scorer::new()), 0, *restored),
+            verdict @ (Verdict::Retry(_) | Verdict::Refuse(_)) => panic!("{verdict:?}"),
+        }
+    }
+}
+
+/// Inputs in order, to be read again after an abort.
+#[derive(Debug, Clone)]
+enum Fed {
+    Record { source: u16, offset: i64, at: i64, json: String },
+    Idle(i64),
+}
+
+fn feed(partition: &mut Partition, fed: &Fed) {
+    match fed {
+        Fed::Record { source, offset, at, json } => {
+            let position = Position { source: *source, partition: 0, offset: *offset };
+            let value = Some(json.as_bytes());
+            partition.record(&RawRecord { position, recorded_at: Some(Timestamp(*at)), key: None, value });
+        }
+        Fed::Idle(now) => partition.idle(Timestamp(*now)),
+    }
+}
+
+fn touch(number: usize, customer: u8, kind: u8, at: i64) -> String {
+    let rating = |stars: u8| format!(r#","rating":{{"instrument":"stars","value":{stars},"min":1,"max":5}}"#);
+    let (kind, more) = match kind {
+        0 => ("checkout_started", r#","session_id":"s1""#.to_owned()),
+        1 => ("order_completed", r#","session_id":"s1","order_id":"o1""#.to_owned()),
+        2 => ("order_cancelled_by_merchant", r#","order_id":"o1""#.to_owned()),
+        3 => ("order_delivered", format!(r#","order_id":"o1","due_at":{}"#, at - 50 * HOUR)),
+        4 => ("reviewed", rating(1)),
+        5 => ("reviewed", rating(5)),
+        6 => ("payment_failed", String::new()),
+        7 => ("contact_resolved", r#","conversation_id":"v1","outcome":"resolved""#.to_owned()),
+        8 => ("odd", r#","consent":false"#.to_owned()),
+        9 => return "{".to_owned(),
+        10 => ("page_viewed", String::new()),
+        _ => ("rage_clicked", r#","session_id":"s2""#.to_owned()),
+    };
+    // Some ids come twice.
+    let id = number - usize::from(number.is_multiple_of(7));
+    format!(
+        r#"{{"id":"{id}","source":"s","customer_id":"c{customer}","channel":"web","kind":"{kind}","occurred_at":{at}{more}}}"#
+    )
+}
+
+/// Everything of a partition that a restart must bring back, comparable.
+fn state(partition: &Partition) -> (Vec<Option<Vec<u8>>>, String, Option<Timestamp>) {
+    let engine = partition.engine();
+    let image = |customer: u8| engine.find(&format!("c{customer}")).map(|slot| engine.image(slot).to_vec());
+    (
+        (0..CUSTOMERS).map(image).collect(),
+        format!("{:?} {:?}", partition.meta(), engine.open_alerts()),
+        engine.next_deadline(),
+    )
+}
+
+fn books(partition: &Partition) -> (u64, usize) {
+    (partition.book().from_seq(), partition.book().dirty_customers())
+}
+
+fn run(steps: Vec<Step>) {
+    let plan = plan("");
+    let fresh = || Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 99, true);
+    let (mut running, mut flawless) = (fresh(), fresh());
+    let mut topics = Topics { offsets: vec![None; 2], ..Topics::default() };
+    let (mut staged, mut expected) = (Staged::default(), Staged::default());
+    let (mut now, mut offsets, mut number) = (START, [0_i64; 2], 0);
+    let mut uncommitted: Vec<Fed> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Touch { customer, source, kind, after_ms, back_ms } => {
+                now += after_ms;
+                number += 1;
+                let offset = offsets[usize::from(source)];
+                offsets[usize::from(source)] += 1;
+                let json = touch(number, customer, kind, now - back_ms);
+                let fed = Fed::Record { source, offset, at: now, json };
+                feed(&mut running, &fed);
+                uncommitted.push(fed);
+            }
+            Step::Idle { after_ms } => {
+                now += after_ms;
+                let fed = Fed::Idle(now);
+                feed(&mut running, &fed);
+                uncommitted.push(fed);
+            }
+            Step::Commit { .. } | Step::Stop => {
+                let due = if matches!(step, Step::Stop) { ImagesDue::All } else { ImagesDue::Due };
+                running.stage(due, &mut staged);
+                let offset = topics.write(&staged);
+                running.commit();
+                if matches!(step, Step::Commit { delivered: true }) {
+                    running.journal_delivered(staged.seq, offset);
+                }
+                uncommitted.drain(..).for_each(|fed| feed(&mut flawless, &fed));
+                flawless.stage(ImagesDue::Due, &mut expected);
+                flawless.commit();
+                assert_eq!(staged.alerts, expected.alerts);
+                assert_eq!(staged.experience, expected.experience);
+                assert_eq!(staged.dlq, expected.dlq);
+                assert_eq!(staged.journal, expected.journal);
+                assert_eq!(state(&running), state(&flawless));
+            }
+            Step::Abort => {
+                let before = books(&running);
+                running.stage(ImagesDue::Due, &mut staged);
+                running.rollback();
+                assert_eq!(books(&running), before, "an abort leaves the books as they were");
+                assert_eq!(state(&running), state(&flawless));
+                uncommitted.iter().for_each(|fed| feed(&mut running, fed));
+            }
+            Step::Crash { compact, retain } => {
+                if compact {
+                    topics.compact();
+                }
+                if retain {
+                    topics.retain();
+                }
+                running.rollback();
+                let restored = topics.restore(&plan);
+                assert_eq!(state(&restored), state(&running), "what was running is restored");
+                assert_eq!(books(&restored), books(&running));
+                running = restored;
+                uncommitted.iter().for_each(|fed| feed(&mut running, fed));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn aborts_and_crashes_leave_no_trace(steps in vec(step(), 1..120)) {
+        run(steps);
+    }
+}
+
+/// Three committed transactions and what they left in the topics.
+fn three_transactions(plan: &Arc<Plan>) -> Topics {
+    let mut partition = Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 5, true);
+    let mut topics = Topics::default();
+    let mut staged = Staged::default();
+    for number in 1..=3_u8 {
+        let at = START + i64::from(number);
+        let json = touch(usize::from(number), number, 10, at);
+        feed(&mut partition, &Fed::Record { source: 0, offset: i64::from(number), at, json });
+        partition.stage(ImagesDue::Due, &mut staged);
+        topics.write(&staged);
+        partition.commit();
+    }
+    topics
+}
+
+fn verdict(plan: &Arc<Plan>, topics: &Topics) -> String {
+    let mut restorer = Partition::restorer(plan, 0, 99);
+    if let Err(refusal) = topics.feed(&mut restorer) {
+        return format!("{refusal:?}");
+    }
+    match restorer.finish(topics.metadata.as_deref(), &topics.offsets) {
+        Verdict::Ready(restored) => format!("Ready at {}", restored.book.committed().seq),
+        Verdict::Retry(reason) => format!("Retry: {reason}"),
+        Verdict::Refuse(refusal) => format!("{refusal:?}"),
+    }
+}
+
+#[test]
+fn topics_that_do_not_fit_together_are_refused() {
+    let (plan, other_rules) = (plan(""), plan("[rules.detractor]\nnps = 5"));
+    type Spoil = fn(&mut Topics);
+    let cases: [(&str, Spoil, &str); 10] = [
+        ("nothing", |_| {}, "Ready at 3"),
+        ("absent offsets", |topics| (topics.metadata, topics.offsets) = (None, vec![None, None]), "Ready at 3"),
+        ("a commit that is not visible yet", |topics| topics.metadata = Some("0000000000000005:4:-".into()), "Retry"),
+        ("another epoch", |topics| topics.metadata = Some("0000000000000006:3:-".into()), "Epoch"),
+        ("foreign metadata", |topics| topics.metadata = Some("hello".into()), "StateLost"),
+        ("another offset", |topics| topics.offsets[0] = Some(17), "Offset"),
+        ("a gap", |topics| drop(topics.journal.remove(1)), "Gap"),
+        ("a lost beginning", |topics| drop(topics.journal.remove(0)), "Gap"),
+        ("a lost end", |topics| drop(topics.journal.pop()), "TailLost"),
+        ("everything but the offsets lost", |topics| (topics.images, topics.journal) = (vec![], vec![]), "StateLost"),
+    ];
+    for (name, spoil, expected) in cases {
+        let mut topics = three_transactions(&plan);
+        spoil(&mut topics);
+        let verdict = verdict(&plan, &topics);
+        assert!(verdict.starts_with(expected), "{name}: {verdict}");
+    }
+    let verdict = verdict(&other_rules, &three_transactions(&plan));
+    assert!(verdict.starts_with("Configuration(1)"), "{verdict}");
+}
+
+#[test]
+fn after_a_clean_stop_another_configuration_starts() {
+    let (plan, other_rules) = (plan(""), plan("[rules.detractor]\nnps = 5"));
+    let mut topics = three_transactions(&plan);
+    let mut partition = topics.restore(&plan);
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::All, &mut staged);
+    topics.write(&staged);
+    partition.commit();
+    topics.compact();
+    assert_eq!(verdict(&other_rules, &topics), "Ready at 4");
+    let restored = topics.restore(&other_rules);
+    assert_eq!(state(&restored), state(&partition));
+    assert_eq!(books(&restored), (5, 0));
+}

@@ -1,0 +1,353 @@
+//! `run` on a real Kafka: a backlog is drained exactly once, whatever happens on the way, and the same touchpoints give
+//! the same alerts by every road: live, from the journal, from the topics.
+
+use crate::broker::{self, Isolation, Record, unique, wait_until};
+use crate::command::touchline;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use touchline::config::Config;
+use touchline::engine::{Engine, Input};
+use touchline::journal::{Entries, Header, Verdict};
+use touchline::pipeline::{Partition, Plan};
+
+const PARTITIONS: i32 = 4;
+const DRAIN_DEADLINE: Duration = Duration::from_secs(120);
+/// A stop asked for by SIGTERM takes at most this long.
+const STOP_DEADLINE: Duration = Duration::from_secs(25);
+
+/// Topics and a configuration of their own, and a backlog.
+struct Scene {
+    brokers: &'static str,
+    name: String,
+    inputs: Vec<String>,
+    folder: tempfile::TempDir,
+    text: String,
+}
+
+impl Scene {
+    /// Creates the topics and puts `count` touchpoints, some of them bad, late or twice, into them.
+    fn new(name: &str, count: u32) -> Self {
+        let brokers = broker::shared();
+        let name = unique(name);
+        let inputs: Vec<String> =
+            ["web", "mobile", "store", "support"].iter().map(|channel| format!("{name}.{channel}")).collect();
+        let text = format!(
+            r#"
+            [[input]]
+            name = "touchpoints"
+            topics = {inputs:?}
+            format = "touchpoint-json"
+            [kafka]
+            bootstrap_servers = "{brokers}"
+            group_id = "{name}"
+            start_from = "earliest"
+            workers = 2
+            idle_ticks = false
+            merge_wait_max = "60s"
+            transaction_inputs_max = 250
+            transaction_timeout = "3s"
+            [kafka.consumer_properties]
+            "session.timeout.ms" = "3000"
+            "heartbeat.interval.ms" = "300"
+            [topics]
+            partitions = {PARTITIONS}
+            alerts = "{name}-alerts"
+            experience = "{name}-experience"
+            dlq = "{name}-dlq"
+            [admin]
+            listen = ""
+            "#
+        );
+        let scene = Self { brokers, name, inputs, folder: tempfile::tempdir().unwrap(), text };
+        scene.configure("a");
+        let created = touchline(&["topics", "--create", "--config", &scene.config("a")]);
+        assert_eq!(created.code, Some(0), "{}{}", created.stdout, created.stderr);
+        scene.simulate(count, 1);
+        scene
+    }
+
+    /// Writes the configuration of one instance of the service.
+    fn configure(&self, instance: &str) {
+        let named = self.text.replace("[kafka]", &format!("[kafka]\ngroup_instance_id = \"{instance}\""));
+        std::fs::write(self.config(instance), named).unwrap();
+    }
+
+    fn config(&self, instance: &str) -> String {
+        self.folder.path().join(format!("{instance}.toml")).display().to_string()
+    }
+
+    fn simulate(&self, count: u32, seed: u32) {
+        let (count, seed) = (count.to_string(), seed.to_string());
+        let arguments = ["simulate", "--brokers", self.brokers, "--topics", &self.inputs.join(","), "--count", &count];
+        let faults =
+            ["--poison", "0.01", "--duplicates", "0.01", "--late", "0.02", "--customers", "300", "--seed", &seed];
+        let sent = touchline(&[&arguments[..], &faults[..]].concat());
+        assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    }
+
+    fn start(&self, instance: &str) -> Service {
+        self.configure(instance);
+        let log = self.folder.path().join(unique("log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_touchline"))
+            .args(["run", "--config", &self.config(instance)])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Service { child, log }
+    }
+
+    /// A client of the group that never joins it.
+    fn observer(&self) -> BaseConsumer {
+        broker::client(self.brokers).set("group.id", &self.name).create().unwrap()
+    }
+
+    /// Records committed by the group, and records there are.
+    fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
+        let mut list = TopicPartitionList::new();
+        for topic in &self.inputs {
+            list.add_partition_range(topic, 0, PARTITIONS - 1);
+        }
+        // Fails for a moment while the coordinator is being found: no progress then.
+        let Ok(committed) = observer.committed_offsets(list, Duration::from_secs(30)) else { return (0, 1) };
+        let (mut done, mut all) = (0, 0);
+        for element in committed.elements() {
+            let (first, end) =
+                observer.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(30)).unwrap();
+            if let Offset::Offset(offset) = element.offset() {
+                done += offset - first;
+            }
+            all += end - first;
+        }
+        (done, all)
+    }
+
+    fn wait_for_share(&self, numerator: i64, denominator: i64) {
+        let observer = self.observer();
+        wait_until(&format!("{numerator}/{denominator} of the backlog"), DRAIN_DEADLINE, || {
+            let (done, all) = self.progress(&observer);
+            done * denominator >= all * numerator
+        });
+    }
+
+    fn lines(&self, topic: &str) -> Vec<Record> {
+        broker::read(self.brokers, &format!("{}-{topic}", self.name), Isolation::Committed)
+    }
+
+    /// What was committed is what the journal gives, and every record has one fate.
+    fn check(&self) {
+        let alerts = self.lines("alerts");
+        assert!(alerts.len() > 20, "too few alerts to show anything: {}", alerts.len());
+        let (journal, fates) = self.replay("--journal");
+        assert!(journal == lines_of(&alerts), "the journal gives other alerts than were committed");
+        let (_, all) = self.progress(&self.observer());
+        assert_eq!(fates.iter().map(|(_, count)| count).sum::<i64>(), all, "{fates:?}");
+        let rejected = fates.iter().find(|(fate, _)| fate == "dlq").map(|(_, count)| *count).unwrap();
+        assert!(rejected > 0, "no bad record was simulated");
+        assert_eq!(self.lines("dlq").len(), usize::try_from(rejected).unwrap());
+    }
+
+    /// The backlog was complete before it was read: then the topics, too, give the same alerts.
+    fn check_topics(&self) {
+        let (topics, fates) = self.replay("--topics");
+        let live = lines_of(&self.lines("alerts"));
+        assert_eq!(by_customer(&topics), by_customer(&live));
+        assert_eq!(fates, self.replay("--journal").1);
+    }
+
+    /// Replays and answers the alerts and the fates of the summary.
+    fn replay(&self, road: &str) -> (String, Vec<(String, i64)>) {
+        let answer = touchline(&["replay", road, "--config", &self.config("a")]);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let fates = answer.stderr.lines().filter_map(|line| {
+            let (name, count) = line.strip_prefix("  ")?.rsplit_once(' ')?;
+            Some((name.trim().to_owned(), count.parse().ok()?))
+        });
+        (answer.stdout, fates.collect())
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        let config = Config::load(Some(&self.text), &|reference| Err(format!("{reference} is not there"))).unwrap();
+        config.plan(config.input_topics(), PARTITIONS)
+    }
+
+    /// The state restored from images and journal equals that of an engine fed the whole journal. Answers how many
+    /// journal entries the restore had to replay.
+    fn check_restore(&self) -> u64 {
+        let plan = self.plan();
+        let (images, journal) = (self.lines("images"), self.lines("journal"));
+        let mut replayed = 0;
+        for partition in 0..PARTITIONS {
+            let mut restorer = Partition::restorer(&plan, partition, 1);
+            for image in images.iter().filter(|record| record.partition == partition) {
+                restorer.image(image.key.as_deref().unwrap(), image.payload.as_deref(), seq_header(image)).unwrap();
+            }
+            let from = restorer.from_offset().unwrap().unwrap_or(0);
+            let mut fed = Fed::new(&plan);
+            for record in journal.iter().filter(|record| record.partition == partition) {
+                if record.offset >= from {
+                    restorer.journal(record.offset, record.payload.as_deref().unwrap()).unwrap();
+                }
+                fed.record(record.payload.as_deref().unwrap());
+            }
+            let Verdict::Ready(restored) = restorer.finish(None, &[]) else {
+                panic!("partition {partition}: no state")
+            };
+            replayed += restored.replayed;
+            assert_eq!(restored.engine.customers(), fed.engine.customers());
+            assert_eq!(restored.engine.next_deadline(), fed.engine.next_deadline());
+            for customer in &fed.customers {
+                assert_eq!(
+                    image_of(&restored.engine, customer),
+                    image_of(&fed.engine, customer),
+                    "partition {partition}"
+                );
+            }
+            assert_eq!(restored.book.committed().counters, fed.last.unwrap().counters);
+        }
+        replayed
+    }
+}
+
+/// An engine fed the whole journal of a partition.
+struct Fed {
+    engine: Engine,
+    customers: BTreeSet<String>,
+    last: Option<Header>,
+}
+
+impl Fed {
+    fn new(plan: &Plan) -> Self {
+        Self { engine: Engine::new(Arc::clone(&plan.settings)), customers: BTreeSet::new(), last: None }
+    }
+
+    fn record(&mut self, record: &[u8]) {
+        let (header, entries) = Entries::of(record).unwrap();
+        for entry in entries {
+            let entry = entry.unwrap();
+            if let Input::Touchpoint(scored) = &entry {
+                self.customers.insert(scored.customer_id.to_owned());
+            }
+            self.engine.apply(&entry, &mut Vec::new());
+        }
+        if header.last {
+            self.engine.commit();
+        }
+        self.last = Some(header);
+    }
+}
+
+fn image_of(engine: &Engine, customer: &str) -> Option<Vec<u8>> {
+    engine.find(customer).map(|slot| engine.image(slot).to_vec())
+}
+
+fn seq_header(record: &Record) -> Option<u64> {
+    let (_, value) = record.headers.iter().find(|(key, _)| key == "seq")?;
+    std::str::from_utf8(value).unwrap().parse().ok()
+}
+
+fn lines_of(records: &[Record]) -> String {
+    records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap() + "\n").collect()
+}
+
+/// Alerts of each customer, in order.
+fn by_customer(lines: &str) -> BTreeMap<String, Vec<&str>> {
+    let mut customers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for line in lines.lines() {
+        let alert: serde_json::Value = serde_json::from_str(line).unwrap();
+        customers.entry(alert["customer_id"].as_str().unwrap().to_owned()).or_default().push(line);
+    }
+    customers
+}
+
+/// A running `touchline run`; killed when dropped.
+struct Service {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Service {
+    /// Waits until both workers own their partitions.
+    fn wait_until_restored(&self) {
+        wait_until("restored partitions", DRAIN_DEADLINE, || {
+            std::fs::read_to_string(&self.log).unwrap().matches("restored").count() >= 2
+        });
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM: it must end by itself, with code 0.
+    fn stop(mut self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        let mut code = None;
+        wait_until("a clean stop", STOP_DEADLINE, || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        assert_eq!(code.unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Already gone in most cases.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_drained_backlog_equals_its_journal_and_the_replay_of_its_topics() {
+    let scene = Scene::new("drain", 20_000);
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+    scene.check_topics();
+    assert_eq!(scene.check_restore(), 0, "a clean stop leaves nothing to replay");
+}
+
+#[test]
+fn kills_at_any_moment_lose_and_double_nothing() {
+    let scene = Scene::new("kill", 30_000);
+    for kill in 1..=5 {
+        let service = scene.start("a");
+        scene.wait_for_share(kill, 6);
+        service.kill();
+    }
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.kill();
+    assert!(scene.check_restore() > 0, "a kill leaves a tail to replay");
+    let service = scene.start("a");
+    service.wait_until_restored();
+    service.stop();
+    scene.check();
+    scene.check_topics();
+    scene.check_restore();
+}
+
+#[test]
+fn an_instance_may_join_and_leave_while_records_flow() {
+    let scene = Scene::new("join", 30_000);
+    let first = scene.start("a");
+    scene.wait_for_share(1, 5);
+    let second = scene.start("b");
+    scene.wait_for_share(2, 5);
+    scene.simulate(10_000, 2);
+    scene.wait_for_share(3, 5);
+    second.stop();
+    scene.wait_for_share(1, 1);
+    first.stop();
+    scene.check();
+    scene.check_restore();
+}
