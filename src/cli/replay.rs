@@ -171,6 +171,8 @@ impl Replay {
                 }
             }
             self.summary.observe(&self.staged.observed);
+            self.summary.forgotten +=
+                self.staged.experience.iter().filter(|change| change.value.is_none()).count() as u64;
             partition.commit();
         }
         self.since_commit = 0;

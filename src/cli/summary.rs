@@ -16,6 +16,8 @@ pub(super) struct Summary {
     alerts: BTreeMap<&'static str, [u64; Phase::ALL.len()]>,
     rejected: BTreeMap<Code, (u64, Vec<Position>)>,
     capped: u64,
+    /// Customers forgotten for their silence, evicted, or without consent.
+    pub(super) forgotten: u64,
     /// Records taken after a later one because the window was too short.
     pub(super) out_of_window: u64,
 }
@@ -67,6 +69,7 @@ impl Summary {
             line(&format!("  {fate}"), count);
         }
         line("customers", customers as u64);
+        line("customers forgotten", self.forgotten);
         line("clamped times", counters.clamped);
         line("unknown kinds", counters.unknown_kinds);
         line("unknown channels", counters.unknown_channels);

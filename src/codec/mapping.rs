@@ -233,7 +233,7 @@ impl Mapping {
             None => {}
             Some(AttributesMapping::All(pointer)) => {
                 if let Some(Node::Object(entries)) = pointer.find(root) {
-                    let scalars = entries.iter().filter(|(_, node)| node.to_text().is_some());
+                    let scalars = entries.iter().filter(|(_, node)| node.is_scalar());
                     fields.attributes = scalars.cloned().collect();
                 }
             }

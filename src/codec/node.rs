@@ -54,6 +54,12 @@ impl<'a> Node<'a> {
         matches!(self, Self::Null) || matches!(self, Self::Text(text) if text.is_empty())
     }
 
+    /// True for text, numbers and flags.
+    #[must_use]
+    pub const fn is_scalar(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Int(_) | Self::Float(_) | Self::Flag(_))
+    }
+
     /// A scalar as text: `12`, `true`, `"x"`; none for absent values, arrays and objects.
     #[must_use]
     pub fn to_text(&self) -> Option<Cow<'a, str>> {

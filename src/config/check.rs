@@ -7,7 +7,7 @@ use super::{Admin, Problem, Resolve, Secret, raw};
 use crate::codec;
 use crate::engine::settings::{Context, Limits, Model, Timing};
 use crate::model::{Micro, time::Span};
-use crate::rules::{self, Lifecycle};
+use crate::rules;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -122,10 +122,11 @@ fn pipeline(pipeline: &raw::Pipeline, checker: &mut Checker<'_>) {
 }
 
 fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
-    lifecycles(rules).into_iter().for_each(|(kind, lifecycle)| {
-        let long = lifecycle.suggested_action.as_ref().is_some_and(|text| text.len() > 500);
-        checker.require(!long, &format!("rules.{kind}.suggested_action"), "must not be longer than 500 bytes");
-    });
+    for row in rules::TABLE {
+        let action = rules.lifecycle(row.kind).suggested_action.as_ref();
+        let path = format!("rules.{}.suggested_action", row.name);
+        checker.require(action.is_none_or(|text| text.len() <= 500), &path, "must not be longer than 500 bytes");
+    }
     let drop = &rules.sentiment_drop;
     checker.between("rules.sentiment_drop.open", drop.open, -1, 1);
     checker.between("rules.sentiment_drop.close", drop.close, -1, 1);
@@ -152,19 +153,6 @@ fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
     checker.between("rules.silent_after_bad.remembered", rules.silent_after_bad.remembered, -1, 1);
     checker.span("rules.silent_after_bad.silence", rules.silent_after_bad.silence, 3_600_000);
     checker.span("rules.silent_after_bad.usual_gap_max", rules.silent_after_bad.usual_gap_max, 60_000);
-}
-
-fn lifecycles(rules: &rules::Settings) -> [(&'static str, &Lifecycle); 8] {
-    [
-        ("sentiment_drop", &rules.sentiment_drop.lifecycle),
-        ("expectation_gap", &rules.expectation_gap.lifecycle),
-        ("detractor", &rules.detractor.lifecycle),
-        ("service_failure", &rules.service_failure.lifecycle),
-        ("double_deviation", &rules.double_deviation.lifecycle),
-        ("recovery_confirmed", &rules.recovery_confirmed.lifecycle),
-        ("journey_stalled", &rules.journey_stalled.lifecycle),
-        ("silent_after_bad", &rules.silent_after_bad.lifecycle),
-    ]
 }
 
 fn customer(customer: &raw::Customer, checker: &mut Checker<'_>) {
@@ -202,6 +190,10 @@ pub(super) fn context(user: &Table, problems: &mut Vec<Problem>) -> Vec<Context>
     let mut names = BTreeSet::new();
     for (at, item) in items.iter().enumerate() {
         match Context::deserialize(item.clone()) {
+            Ok(context) if context.name.is_empty() || context.field.is_empty() || context.within.0 < 60_000 => {
+                let message = "name and field must not be empty, within must be at least 1m";
+                problems.push(Problem::new(&format!("context[{at}]"), message, ""));
+            }
             Ok(context) if names.insert(context.name.clone()) => read.push(context),
             Ok(_) => problems.push(Problem::new(&format!("context[{at}].name"), "used twice", "")),
             Err(error) => problems.push(Problem::new(

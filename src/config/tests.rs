@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn no_files(reference: &str) -> Result<String, String> {
     match reference {
@@ -91,6 +92,11 @@ fn single_mistakes_are_found_where_they_are() {
         ("[topics]\nalerts = \"cx.dlq\"", "topics.dlq"),
         ("[[context]]\nname = \"a\"", "context[0]"),
         ("context = 3", "context"),
+        ("[[context]]\nname = \"\"\nfield = \"channel\"\nmode = \"last\"\nwithin = \"1d\"", "context[0]"),
+        ("[[input]]\nname = \"a\"\ntopics = [\"cx.alerts\"]", "topics.alerts"),
+        ("[[input]]\nname = \"a\"\nchannel = \"webb\"", "input[0].channel"),
+        ("[[input]]\nname = \"a\"\narrival = \"ts\"", "input[0].arrival"),
+        ("[rules.detracter]\nnps = 6", "rules.detracter"),
         ("[[input]]\nname = \"a\"\nformat = \"xml\"", "input[0].format"),
         ("[[input]]\nname = \"a\"\nformat = \"json\"", "input[0].mapping"),
         ("[[input]]\nname = \"a\"\n[[input]]\nname = \"a\"", "input[1].name"),
@@ -173,5 +179,17 @@ fn the_examples_are_valid() {
         ("tickets", include_str!("../../config/examples/tickets.toml")),
     ] {
         assert_eq!(load(text).map(|config| config.inputs.len()), Ok(1), "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn no_text_panics(at in 0..DEFAULTS.len(), cut in 0usize..12, put in "[-a-z0-9\\[\\]={}\"., \n]{0,12}") {
+        let damaged: String =
+            DEFAULTS.chars().take(at).chain(put.chars()).chain(DEFAULTS.chars().skip(at + cut)).collect();
+        if let Err(problems) = Config::load(Some(&damaged), &no_files) {
+            prop_assert!(!problems.is_empty());
+        }
     }
 }

@@ -238,7 +238,7 @@ fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
     #[test]
     fn aborts_and_crashes_leave_no_trace(steps in vec(step(), 1..120)) {
         run(steps);
