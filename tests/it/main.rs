@@ -14,10 +14,14 @@ mod docs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod schemas;
 #[cfg(test)]
 mod tidy;
