@@ -16,6 +16,8 @@ mod golden;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod interleaving;
+#[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
 mod laws;
