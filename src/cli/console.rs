@@ -1,7 +1,7 @@
 //! Alerts as lines for people: what happened to whom, why it is an alert, and what it rests on. Reads the records of
 //! the alerts topic, so it shows what any consumer of it would see.
 
-use crate::model::{Channel, Name, Timestamp};
+use crate::model::{Channel, Name, Timestamp, time::DAY_MS};
 use crate::rules::catalogue::Catalogue;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,7 @@ pub(super) struct Alert {
 struct Evidence {
     kind: String,
     channel: Channel,
+    occurred_at: i64,
     contribution: f64,
 }
 
@@ -79,16 +80,17 @@ impl Alert {
             "double_deviation" => format!(
                 "was failed {} times within 30 days; the latest: {}",
                 self.after.round(),
-                self.leading(catalogue)
+                self.newest(catalogue)
             ),
             "recovery_confirmed" => {
                 format!("was failed, helped, and is pleased again: scored {after:+.2} after the recovery")
             }
             "journey_stalled" => {
-                format!("{} and did not finish within {}", self.leading(catalogue), hours(threshold))
+                format!("{} and did not finish within {}", self.newest(catalogue), hours(threshold))
             }
             "silent_after_bad" => format!(
-                "used to come often and went silent two weeks ago, right after a bad experience (remembered as {after:+.2})"
+                "used to come often and has been silent for {} days, since a bad experience (remembered as {after:+.2})",
+                self.days_silent()
             ),
             // A rule this console has no sentence for: its figures speak.
             _ => format!("{} {before:+.2} → {after:+.2} (threshold {threshold:+.2})", words(&self.figure)),
@@ -114,7 +116,7 @@ impl Alert {
                 )
             }
             "refused_payments" => format!("had {} payments refused in a row{item}", self.after.round()),
-            _ => format!("was failed{item}: {}", self.leading(catalogue)),
+            _ => format!("was failed{item}: {}", self.newest(catalogue)),
         }
     }
 
@@ -123,42 +125,52 @@ impl Alert {
         self.item.as_ref().map(|item| format!(" on {} {}", item.item_type, item.id)).unwrap_or_default()
     }
 
-    /// The strongest piece of evidence in words.
-    fn leading(&self, catalogue: &Catalogue) -> String {
-        self.evidence.first().map_or_else(|| "see the evidence".into(), |evidence| evidence.describe(catalogue))
+    fn days_silent(&self) -> i64 {
+        let last = self.evidence.iter().map(|evidence| evidence.occurred_at).max();
+        (self.event_time - last.unwrap_or(self.event_time)) / DAY_MS
     }
 
-    /// At most three touchpoints behind it; their numbers where they are shares of a perception or score.
+    /// The newest piece of evidence in words.
+    fn newest(&self, catalogue: &Catalogue) -> String {
+        let failed = self.kind.ends_with("failure") || self.kind == "double_deviation";
+        let newest = self.evidence.iter().max_by_key(|evidence| evidence.occurred_at);
+        newest.map_or_else(|| "see the evidence".into(), |evidence| evidence.describe(catalogue, failed))
+    }
+
+    /// At most three touchpoints behind it, those that pull the way the alert says; with their shares where the figure
+    /// is a score. Empty when the sentence has said it all.
     fn because(&self, catalogue: &Catalogue) -> String {
-        let in_scores = matches!(self.figure.as_str(), "perception" | "score" | "remembered");
-        let mut told = BTreeMap::<String, (usize, f64)>::new();
-        let mut order = Vec::new();
-        for evidence in &self.evidence {
-            let text = format!("{} ({})", evidence.describe(catalogue), words(evidence.channel.as_str()));
-            let (count, sum) = told.entry(text.clone()).or_default();
-            *count += 1;
-            *sum += evidence.contribution;
-            if *count == 1 {
-                order.push(text);
+        let scored = matches!(self.figure.as_str(), "perception" | "score" | "remembered");
+        let bad = self.kind != "recovery_confirmed";
+        let mut told: Vec<(String, usize, f64)> = Vec::new();
+        for evidence in self.evidence.iter().filter(|evidence| !scored || (evidence.contribution < 0.0) == bad) {
+            let text = format!("{} ({})", evidence.describe(catalogue, bad), words(evidence.channel.as_str()));
+            match told.iter_mut().find(|(known, ..)| *known == text) {
+                Some((_, count, sum)) => (*count, *sum) = (*count + 1, *sum + evidence.contribution),
+                None => told.push((text, 1, evidence.contribution)),
             }
         }
-        let mut because = String::new();
-        for text in order.iter().take(3) {
-            let (count, sum) = told.get(text).copied().unwrap_or_default();
-            let separator = if because.is_empty() { "" } else { ", " };
-            let times = if count > 1 { format!(" ×{count}") } else { String::new() };
-            let share = if in_scores { format!(" {sum:+.2}") } else { String::new() };
-            because.push_str(&format!("{separator}{text}{times}{share}"));
+        if !scored && told.len() < 2 {
+            return String::new();
         }
-        because
+        let line = |(text, count, sum): &(String, usize, f64)| {
+            let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+            let share = if scored { format!(" {sum:+.2}") } else { String::new() };
+            format!("{text}{times}{share}")
+        };
+        told.iter().take(3).map(line).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Evidence {
-    /// The catalogue's words for the kind, without what only matters to the scorer.
-    fn describe(&self, catalogue: &Catalogue) -> String {
-        let entry = catalogue.kind(Name::of(&self.kind));
-        let described = entry.and_then(|entry| entry.kind.description.as_deref());
+    /// The catalogue's words for the kind, without what only matters to the scorer. `bad`: told as a reason for
+    /// something bad, where a kept promise can only mean that it was kept late.
+    fn describe(&self, catalogue: &Catalogue, bad: bool) -> String {
+        let kind = catalogue.kind(Name::of(&self.kind)).map(|entry| &entry.kind);
+        if bad && kind.is_some_and(|kind| kind.fulfils) {
+            return "a delivery came too late".into();
+        }
+        let described = kind.and_then(|kind| kind.description.as_deref());
         let text = described.and_then(|text| text.split(';').next()).map_or_else(|| words(&self.kind), str::to_owned);
         let mut letters = text.chars();
         letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
@@ -257,14 +269,14 @@ mod tests {
 
     #[test]
     fn lines_say_what_happened_and_because_of_what() {
-        let evidence = |kind: &str, channel: &str, contribution: f64| json!({ "kind": kind, "channel": channel, "contribution": contribution });
+        let evidence = |kind: &str, channel: &str, contribution: f64| json!({ "kind": kind, "channel": channel, "occurred_at": 1_767_225_600_000_i64 - 15 * DAY_MS, "contribution": contribution });
         let item = json!({ "type": "order", "id": "o-7" });
         for (alert, expected) in [
             (
                 json!({ "kind": "service_failure", "figure": "days_late", "after": 3.04, "threshold": 1.0, "item": item,
                         "channel": "fulfilment", "evidence": [evidence("order_delivered", "fulfilment", 3.04)] }),
                 "01 Jan 00:00 · HIGH service failure: customer c-1 (fulfilment) waited on order o-7: it came 3.0 days after \
-                 the promised date (alert at 1 day) · because: the order arrived (fulfilment)",
+                 the promised date (alert at 1 day)",
             ),
             (
                 json!({ "kind": "sentiment_drop", "figure": "perception", "before": 0.4, "after": -0.3, "threshold": -0.2,
@@ -272,6 +284,18 @@ mod tests {
                 "01 Jan 00:00 · HIGH sentiment drop: customer c-1 (web) has turned unhappy within a week: perception fell \
                  from +0.40 to -0.30 on a scale of -1 to +1 (alert at -0.20 or below) · because: the payment was refused \
                  (web) ×2 -0.30",
+            ),
+            (
+                json!({ "kind": "double_deviation", "figure": "failures", "before": 1, "after": 2, "threshold": 2,
+                        "evidence": [evidence("order_delivered", "fulfilment", 1.0), evidence("payment_failed", "web", 1.0)] }),
+                "01 Jan 00:00 · HIGH double deviation: customer c-1 (web) was failed 2 times within 30 days; the latest: \
+                 the payment was refused · because: a delivery came too late (fulfilment), the payment was refused (web)",
+            ),
+            (
+                json!({ "kind": "silent_after_bad", "figure": "remembered", "after": -0.7, "threshold": -0.4, "channel": null,
+                        "evidence": [evidence("payment_failed", "web", -0.7)] }),
+                "01 Jan 00:00 · HIGH silent after bad: customer c-1 (web) used to come often and has been silent for 15 days, \
+                 since a bad experience (remembered as -0.70) · because: the payment was refused (web) -0.70",
             ),
         ] {
             assert_eq!(line(alert), expected);

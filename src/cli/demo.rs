@@ -40,6 +40,10 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 const SAME_EVERY: Duration = Duration::from_secs(4);
 const LINE_EVERY: Duration = Duration::from_millis(150);
 
+/// What happens to the records on their way.
+const FAULTS: Faults =
+    Faults { late: Micro(5_000), duplicate: Micro(10_000), reordered: Micro(10_000), poison: Micro(5_000) };
+
 /// Arguments of `touchline demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -108,10 +112,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The shipped configuration, but for the brokers and the admin server (which stays off: its port may be taken).
+/// The shipped configuration, but for the brokers, the admin server (off: its port may be taken) and the wait for
+/// new records: the mock broker keeps a fetch that finds nothing for all of it, and 50 ms are a simulated hour.
 fn configure(cluster: &MockCluster<'_, impl rdkafka::ClientContext>) -> anyhow::Result<Config> {
     let text = format!(
-        "[kafka]\nbootstrap_servers = \"{}\"\nstart_from = \"earliest\"\ngroup_id = \"demo\"\n[admin]\nlisten = \"\"\n",
+        "[kafka]\nbootstrap_servers = \"{}\"\nstart_from = \"earliest\"\ngroup_id = \"demo\"\n\
+         [kafka.consumer_properties]\n\"fetch.wait.max.ms\" = \"5\"\n[admin]\nlisten = \"\"\n",
         cluster.bootstrap_servers()
     );
     let config = Config::load(Some(&text), &|reference| Err(format!("the demo reads no files, not {reference}")))
@@ -154,10 +160,8 @@ impl SimulatedClock {
         begin: Instant,
         stop: &Shutdown,
     ) -> anyhow::Result<()> {
-        let faults =
-            Faults { late: Micro(20_000), duplicate: Micro(10_000), reordered: Micro(10_000), poison: Micro(5_000) };
         let end = stories.start.plus(stories.span_ms);
-        for record in sim::stories(stories, faults).take_while(|record| record.at < end) {
+        for record in sim::stories(stories, FAULTS).take_while(|record| record.at < end) {
             let elapsed_us = record.at.since(stories.start).saturating_mul(1_000) / speed;
             let due = begin + Duration::from_micros(elapsed_us.unsigned_abs());
             while Instant::now() < due {

@@ -108,7 +108,13 @@ struct Replay {
 impl Replay {
     fn new(plan: Arc<Plan>, args: &Args) -> anyhow::Result<Self> {
         let scorer = Arc::new(Scorer::new());
-        let partition = |number| Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
+        let partition = |number| {
+            let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
+            if args.experience.is_none() {
+                partition.mute_experience();
+            }
+            partition
+        };
         Ok(Self {
             partitions: (0..args.partitions).map(partition).collect(),
             plan,

@@ -257,7 +257,16 @@ struct Decimal(Micro);
 
 impl Serialize for Decimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(self.0.to_string()).map_err(S::Error::custom)?.serialize(serializer)
+        // Decimals of up to 15 digits survive the way through a double and its shortest form, which is far cheaper;
+        // below 0.00001 that form has an exponent.
+        let Micro(millionths) = self.0;
+        if millionths % Micro::SCALE == 0 {
+            serializer.serialize_i64(millionths / Micro::SCALE)
+        } else if (10..1_000_000_000_000_000).contains(&millionths.unsigned_abs()) {
+            serializer.serialize_f64(self.0.to_f64())
+        } else {
+            RawValue::from_string(self.0.to_string()).map_err(S::Error::custom)?.serialize(serializer)
+        }
     }
 }
 

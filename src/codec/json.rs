@@ -29,7 +29,26 @@ pub(super) fn occurred_at(payload: &[u8]) -> Option<Timestamp> {
     struct Only {
         occurred_at: i64,
     }
+    if let Some(time) = only_occurred_at(payload) {
+        return Some(time);
+    }
     serde_json::from_slice(payload).ok().map(|only: Only| Timestamp(only.occurred_at))
+}
+
+/// The usual case without parsing: the key stands there once (inside a text its quotes would be escaped), with a plain
+/// integer behind it. Whether the record is sound is for the decoder to say.
+fn only_occurred_at(payload: &[u8]) -> Option<Timestamp> {
+    const KEY: &[u8] = b"\"occurred_at\":";
+    let (_, after) = payload.split_at_checked(memchr::memmem::find(payload, KEY)? + KEY.len())?;
+    if memchr::memmem::find(after, KEY).is_some() {
+        return None;
+    }
+    let after = after.trim_ascii_start();
+    let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = after.split_at_checked(digits)?;
+    let ends = matches!(rest.trim_ascii_start().first(), Some(b',' | b'}'));
+    let time = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    ends.then_some(Timestamp(time))
 }
 
 fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Rejection> {

@@ -1,4 +1,4 @@
-//! `[[input]]`: from TOML to [`codec::Input`], every mistake with its key path.
+//! `[[input]]`: from TOML to [`Input`], every mistake with its key path.
 
 use super::Problem;
 use super::kafka::is_topic;

@@ -50,15 +50,18 @@ fn read_levels(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Derived) 
     let rules = &turn.settings.rules;
     let latest = origin(turn, customer);
     let rule = &rules.sentiment_drop;
-    let lookback_ms = rule.lookback.0;
-    let facts = sentiment_drop::Facts {
-        perception: derived.figures.perception,
-        perception_before: figures::perception_before(customer, &turn.settings.model, derived.at, lookback_ms),
-        scored: customer.panes.count_since(derived.at.minus(lookback_ms)),
-        weight: Micro(derived.perception_sum.w),
-    };
-    let reading = sentiment_drop::read(rule, &facts);
-    judge_level(turn, customer, derived, Kind::SentimentDrop, latest, reading);
+    // Looking back costs another pass over the panes: only where it can matter.
+    if derived.figures.perception <= rule.open || has_alert(customer, Kind::SentimentDrop) {
+        let lookback_ms = rule.lookback.0;
+        let facts = sentiment_drop::Facts {
+            perception: derived.figures.perception,
+            perception_before: figures::perception_before(customer, &turn.settings.model, derived.at, lookback_ms),
+            scored: customer.panes.count_since(derived.at.minus(lookback_ms)),
+            weight: Micro(derived.perception_sum.w),
+        };
+        let reading = sentiment_drop::read(rule, &facts);
+        judge_level(turn, customer, derived, Kind::SentimentDrop, latest, reading);
+    }
     let facts = expectation_gap::Facts {
         perception: derived.figures.perception,
         expectation: derived.figures.expectation,
@@ -66,7 +69,7 @@ fn read_levels(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Derived) 
     };
     let reading = expectation_gap::read(&rules.expectation_gap, &facts);
     judge_level(turn, customer, derived, Kind::ExpectationGap, latest, reading);
-    if customer.alerts.iter().any(|alert| alert.kind == Kind::DoubleDeviation) {
+    if has_alert(customer, Kind::DoubleDeviation) {
         read_double_deviation(turn, customer, derived, false);
     }
 }
@@ -79,7 +82,7 @@ fn judge_level(
     origin: Mark,
     reading: Reading,
 ) {
-    let idle = !matches!(reading.verdict, Verdict::Open(_)) && !customer.alerts.iter().any(|alert| alert.kind == kind);
+    let idle = !matches!(reading.verdict, Verdict::Open(_)) && !has_alert(customer, kind);
     if !idle {
         turn.judge(customer, &Subject { kind, item: None, origin }, reading, Basis::Perception(derived));
     }
@@ -186,6 +189,10 @@ fn read_double_deviation(turn: &mut Turn<'_>, customer: &mut Customer, derived: 
     let lines: Vec<Evidence> = recent.iter().map(|mark| mark.evidence(Micro::ONE)).collect();
     let subject = Subject { kind: Kind::DoubleDeviation, item: None, origin: recent.last().copied().unwrap_or(first) };
     turn.judge(customer, &subject, double_deviation::read(rule, &facts), Basis::Lines(&lines));
+}
+
+fn has_alert(customer: &Customer, kind: Kind) -> bool {
+    customer.alerts.iter().any(|alert| alert.kind == kind)
 }
 
 fn known_origin(customer: &Customer, kind: Kind) -> Option<Mark> {
@@ -357,7 +364,7 @@ fn read_silence(turn: &mut Turn<'_>, customer: &mut Customer) {
         usual_gap_ms: customer.usual_gap_ms(),
     };
     let reading = silent_after_bad::read(rule, &facts);
-    let known = customer.alerts.iter().any(|alert| alert.kind == Kind::SilentAfterBad);
+    let known = has_alert(customer, Kind::SilentAfterBad);
     if known || matches!(reading.verdict, Verdict::Open(_)) {
         let half = |mark: &Mark| mark.evidence(Micro(mark.value.0 / 2));
         let lines = if episode.peak == episode.end {

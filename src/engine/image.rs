@@ -281,7 +281,9 @@ impl Parser<'_> {
     }
 
     fn list<T>(&mut self, items: &mut Vec<T>, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<(), Damaged> {
-        for _ in 0..self.reader.count()? {
+        let count = self.reader.count()?;
+        items.reserve(count.min(64));
+        for _ in 0..count {
             items.push(read(self)?);
         }
         Ok(())
@@ -297,12 +299,9 @@ impl Parser<'_> {
 
     fn mark(&mut self) -> Result<Mark, Damaged> {
         let (time, event) = (self.time()?, EventHash(self.reader.hash()?));
-        let mut kind = [0; 4];
-        for byte in &mut kind {
-            *byte = self.reader.u8()?;
-        }
+        let kind = Name(u32::from_le_bytes(self.reader.four()?));
         let channel = Channel::from_code(self.reader.u8()?).ok_or(Damaged)?;
-        Ok(Mark { time, event, kind: Name(u32::from_le_bytes(kind)), channel, value: Micro(self.reader.i64()?) })
+        Ok(Mark { time, event, kind, channel, value: Micro(self.reader.i64()?) })
     }
 
     fn item(&mut self) -> Result<Option<Item>, Damaged> {

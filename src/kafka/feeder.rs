@@ -134,3 +134,57 @@ impl Feeder {
         self.poll()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::partition_of;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::{Message, Offset, TopicPartitionList};
+    use std::time::Instant;
+
+    #[test]
+    fn records_arrive_on_the_partition_of_their_key() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 4, 1).unwrap();
+        let mut feeder = Feeder::new(&cluster.bootstrap_servers(), &BTreeMap::new()).unwrap();
+        for number in 0..200 {
+            let payload = (number % 2 == 0).then_some(b"x".as_slice());
+            feeder.send("t", &format!("c-{number}"), payload).unwrap();
+        }
+        feeder.flush(Duration::from_secs(30)).unwrap();
+
+        let servers = cluster.bootstrap_servers();
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", servers).set("group.id", "g").create().unwrap();
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..4 {
+            partitions.add_partition_offset("t", partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&partitions).unwrap();
+        let (mut read, mut tombstones, deadline) = (0, 0, Instant::now() + Duration::from_secs(30));
+        while read < 200 && Instant::now() < deadline {
+            let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+            assert_eq!(message.partition(), partition_of(message.key().unwrap(), 4));
+            tombstones += usize::from(message.payload().is_none());
+            read += 1;
+        }
+        assert_eq!((read, tombstones), (200, 100));
+    }
+
+    #[test]
+    fn what_is_not_delivered_is_an_error() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let small = BTreeMap::from([("message.max.bytes".to_owned(), "1000".to_owned())]);
+        let mut feeder = Feeder::new(&cluster.bootstrap_servers(), &small).unwrap();
+        assert!(matches!(feeder.send("t", "c", Some(&[b'x'; 5_000])), Err(FeederError::Send { .. })));
+        let quick = BTreeMap::from([("message.timeout.ms".to_owned(), "200".to_owned())]);
+        let mut feeder = Feeder::new("127.0.0.1:1", &quick).unwrap();
+        feeder.send("t", "c", Some(b"x")).unwrap();
+        assert!(matches!(feeder.flush(Duration::from_secs(30)), Err(FeederError::Delivery { count: 1, .. })));
+        let wrong = BTreeMap::from([("no.such.property".to_owned(), String::new())]);
+        assert!(matches!(Feeder::new("127.0.0.1:1", &wrong), Err(FeederError::Client(_))));
+    }
+}

@@ -2,6 +2,7 @@
 //! length-prefixed bytes, little-endian fixed 64-bit hashes. Simple enough to be read from another language.
 
 /// Appends an unsigned integer as LEB128: seven bits a byte, lowest first, high bit = more follow.
+#[inline]
 pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -11,16 +12,19 @@ pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a signed integer: zigzag (0, −1, 1, −2 … become 0, 1, 2, 3 …), then as [`put_u64`].
+#[inline]
 pub fn put_i64(out: &mut Vec<u8>, value: i64) {
     put_u64(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
 }
 
 /// Appends a 64-bit hash, little-endian.
+#[inline]
 pub fn put_hash(out: &mut Vec<u8>, hash: u64) {
     out.extend_from_slice(&hash.to_le_bytes());
 }
 
 /// Appends a length and that many bytes.
+#[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u64(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -60,6 +64,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Damaged> {
         let (&first, rest) = self.rest.split_first().ok_or(Damaged)?;
         self.rest = rest;
@@ -70,9 +75,16 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end, or beyond 64 bits.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Damaged> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
+        let first = self.u8()?;
+        if first < 0x80 { Ok(first.into()) } else { self.u64_from(first) }
+    }
+
+    /// The rest of an integer of several bytes.
+    fn u64_from(&mut self, first: u8) -> Result<u64, Damaged> {
+        let mut value = u64::from(first & 0x7f);
+        for shift in (7..64).step_by(7) {
             let byte = self.u8()?;
             if shift == 63 && byte > 1 {
                 return Err(Damaged);
@@ -89,6 +101,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Self::u64`].
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, Damaged> {
         let value = self.u64()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
@@ -98,15 +111,28 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Self::u64`], or when it cannot be true.
+    #[inline]
     pub fn count(&mut self) -> Result<usize, Damaged> {
         let count = usize::try_from(self.u64()?).map_err(|_| Damaged)?;
         if count <= self.rest.len() { Ok(count) } else { Err(Damaged) }
+    }
+
+    /// Four bytes as they stand.
+    ///
+    /// # Errors
+    /// At the end.
+    #[inline]
+    pub fn four(&mut self) -> Result<[u8; 4], Damaged> {
+        let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(*bytes)
     }
 
     /// A 64-bit hash.
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn hash(&mut self) -> Result<u64, Damaged> {
         let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or(Damaged)?;
         self.rest = rest;
@@ -117,6 +143,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let length = self.count()?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
@@ -128,6 +155,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end, or when it is not UTF-8.
+    #[inline]
     pub fn str(&mut self) -> Result<&'a str, Damaged> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damaged)
     }

@@ -51,8 +51,11 @@ pub struct Partition {
     dlq_bytes: usize,
     inputs: u64,
     observed: Observed,
+    experience_muted: bool,
     /// Scratch for text scoring.
     masked: String,
+    /// Scratch for outputs.
+    json: Vec<u8>,
 }
 
 impl Partition {
@@ -94,8 +97,15 @@ impl Partition {
             dlq_bytes: 0,
             inputs: 0,
             observed: Observed::default(),
+            experience_muted: false,
             masked: String::new(),
+            json: Vec::new(),
         }
+    }
+
+    /// Leaves experience changes out of what is staged (not the tombstones): for a replay that nobody reads them of.
+    pub const fn mute_experience(&mut self) {
+        self.experience_muted = true;
     }
 
     /// Sets where a source starts, before its first record: a group without offsets.
@@ -236,6 +246,7 @@ impl Partition {
                     self.observed.alerts.push(ObservedAlert { kind, severity, phase, recorded_at });
                     self.alerts.push(*alert);
                 }
+                Output::Changed(_) if self.experience_muted => {}
                 Output::Changed(change) => self.publish(Arc::clone(&change.customer_id), Published::Change(change)),
                 Output::Expired(customer_id) => {
                     self.book.gone(&customer_id);
@@ -332,12 +343,12 @@ impl Partition {
         }));
         let plan = self.plan.as_ref();
         for alert in self.alerts.drain(..) {
-            let value = json(|out| encode::alert(&alert, plan, out));
+            let value = json(&mut self.json, |out| encode::alert(&alert, plan, out));
             staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value) });
         }
         for (key, published) in self.experience.drain(..) {
             let value = match published {
-                Published::Change(change) => Some(json(|out| encode::experience(&change, plan, out))),
+                Published::Change(change) => Some(json(&mut self.json, |out| encode::experience(&change, plan, out))),
                 Published::Gone => None,
             };
             staged.experience.push(Keyed { key, value });
@@ -435,9 +446,10 @@ const fn policy(plan: &Plan) -> ImagePolicy {
     }
 }
 
+/// The bytes of an output, made in `scratch` so that they are allocated once and to size.
 #[expect(clippy::expect_used, reason = "plain structs into memory: there is nothing that can fail")]
-fn json(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode(&mut out).expect("a change has a JSON form");
-    out
+fn json(scratch: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
+    scratch.clear();
+    encode(scratch).expect("a change has a JSON form");
+    scratch.as_slice().into()
 }

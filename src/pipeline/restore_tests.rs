@@ -314,3 +314,49 @@ fn after_a_clean_stop_another_configuration_starts() {
     assert_eq!(state(&restored), state(&partition));
     assert_eq!(books(&restored), (5, 0));
 }
+
+#[test]
+fn a_large_transaction_takes_several_records_and_needs_all_of_them() {
+    let plan = plan("");
+    let mut partition = Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 5, true);
+    for offset in 1..30_000 {
+        let at = START + offset;
+        let json = touch(usize::try_from(offset).unwrap(), u8::try_from(offset % 5).unwrap(), 10, at);
+        feed(&mut partition, &Fed::Record { source: 0, offset, at, json });
+    }
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::Due, &mut staged);
+    let mut topics = Topics::default();
+    topics.write(&staged);
+    partition.commit();
+    let sizes: Vec<usize> = topics.journal.iter().map(|(_, record)| record.len()).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= crate::journal::RECORD_BYTES_MAX), "{sizes:?}");
+    assert_eq!(state(&topics.restore(&plan)), state(&partition));
+    let last = topics.journal.pop().unwrap();
+    assert!(verdict(&plan, &topics).starts_with("Retry"), "{}", verdict(&plan, &topics));
+    topics.journal.push(last);
+    topics.journal.remove(0);
+    assert!(verdict(&plan, &topics).starts_with("Gap"), "{}", verdict(&plan, &topics));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #[test]
+    fn garbled_topics_are_refused_or_read_and_never_panic(
+        in_journal: bool, record: prop::sample::Index, at: prop::sample::Index, byte: u8,
+    ) {
+        let plan = plan("");
+        let mut topics = three_transactions(&plan);
+        let bytes = if in_journal {
+            let record = record.index(topics.journal.len());
+            &mut topics.journal[record].1
+        } else {
+            let record = record.index(topics.images.len());
+            let image = &mut topics.images[record];
+            image.value.as_mut().unwrap_or(&mut image.key)
+        };
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        prop_assert!(!verdict(&plan, &topics).is_empty());
+    }
+}

@@ -40,13 +40,15 @@ pub struct Facts {
     pub usual_gap_ms: Option<i64>,
 }
 
-/// Reads the rule.
+/// Reads the rule. It opens at the moment the silence is long enough and at no other: an alert that expired is not told
+/// again for the same silence.
 #[must_use]
 pub fn read(settings: &SilentAfterBad, facts: &Facts) -> Reading {
+    let opens_ms = settings.silence.0..=settings.silence.0.saturating_add(settings.lifecycle.hold.0);
     let active = facts.usual_gap_ms.is_some_and(|gap_ms| gap_ms <= settings.usual_gap_max.0);
     let verdict = if facts.silent_ms < settings.silence.0 {
         Verdict::Close("activity")
-    } else if active && facts.remembered <= settings.remembered {
+    } else if active && facts.remembered <= settings.remembered && opens_ms.contains(&facts.silent_ms) {
         open(&settings.lifecycle)
     } else {
         Verdict::Hold

@@ -10,6 +10,9 @@ use crate::model::{
     time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
 };
 
+/// How many checkouts in a hundred the broken release spoils.
+const BREAKS_PERCENT: u64 = 12;
+
 /// A placed order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
@@ -121,7 +124,7 @@ impl<'a> Life<'a> {
     pub(super) fn shop(&mut self, channel: Channel) -> Option<Order> {
         let session = self.browse(channel);
         self.in_session(channel, session, &["product_added", "checkout_started"]);
-        if self.incidents.checkout.at(self.now) && self.random.percent(45) {
+        if self.incidents.checkout.at(self.now) && self.random.percent(BREAKS_PERCENT) {
             self.checkout_breaks(channel, session);
             return None;
         }
@@ -159,10 +162,14 @@ impl<'a> Life<'a> {
     }
 
     /// Ships and delivers an order, promised for the evening of the second day: (delivered at, whole days late).
-    pub(super) fn deliver(&mut self, order: Order) -> (i64, i64) {
+    /// `late_percent`: how likely the carrier's incident hits it.
+    pub(super) fn deliver(&mut self, order: Order, late_percent: u64) -> (i64, i64) {
         let due_at = (order.placed_at.div_euclid(DAY_MS) + 2) * DAY_MS + 18 * HOUR_MS;
-        let days_late =
-            if self.incidents.carrier.at(due_at) && self.random.percent(60) { self.random.between(2, 4) } else { 0 };
+        let days_late = if self.incidents.carrier.at(due_at) && self.random.percent(late_percent) {
+            self.random.between(2, 4)
+        } else {
+            0
+        };
         let delivered_at =
             due_at - self.random.between(HOUR_MS, 8 * HOUR_MS) + days_late * DAY_MS + days_late.min(1) * 9 * HOUR_MS;
         let back = self.now;

@@ -52,7 +52,7 @@ fn screen(life: &mut Life<'_>) -> Channel {
 /// An order that ends as the world lets it, with an answer to the survey.
 fn order_and_rate(life: &mut Life<'_>, channel: Channel, answers: u64) {
     let Some(order) = life.shop(channel) else { return };
-    let (delivered_at, days_late) = life.deliver(order);
+    let (delivered_at, days_late) = life.deliver(order, 20);
     if life.random.percent(answers) {
         let back = life.now;
         let after = life.random.between(HOUR_MS, 6 * HOUR_MS);
@@ -95,11 +95,11 @@ fn bargain_hunter(life: &mut Life<'_>) {
     while life.goes_on() {
         let channel = screen(life);
         let session = life.browse(channel);
-        match life.random.below(6) {
+        match life.random.below(12) {
             0 => life.in_session(channel, session, &["product_added", "checkout_started", "coupon_denied"]),
             1 => life.in_session(channel, session, &["coupon_entered", "coupon_applied"]),
-            2 => order_and_rate(life, channel, 20),
-            3 => life.note(Channel::Ads, "ad_clicked"),
+            2..=4 => order_and_rate(life, channel, 20),
+            5..=7 => life.note(Channel::Ads, "ad_clicked"),
             _ => life.newsletter(),
         }
         life.rest(14, 60);
@@ -115,21 +115,27 @@ fn struggling_app_user(life: &mut Life<'_>) {
         }
         life.rest(16, 40);
     }
-    for _ in 0..4 {
+    for _ in 0..3 {
         let session = life.browse(Channel::Mobile);
-        life.in_session(Channel::Mobile, session, &["product_added", "checkout_started"]);
-        life.checkout_breaks(Channel::Mobile, session);
-        life.in_session(Channel::Mobile, session, &["error_clicked", "rage_clicked", "application_crashed"]);
+        life.in_session(
+            Channel::Mobile,
+            session,
+            &["script_error", "error_clicked", "rage_clicked", "application_crashed"],
+        );
         life.rest(10, 20);
     }
+    let session = life.browse(Channel::Mobile);
+    life.in_session(Channel::Mobile, session, &["product_added", "checkout_started"]);
+    life.checkout_breaks(Channel::Mobile, session);
+    life.rest(6, 12);
     let answer = life.random.between(0, 4);
     life.survey(Channel::Mobile, Instrument::Nps, answer, Mood::Broken, "tent");
     life.rest(4, 12);
     life.support("app", Mood::Broken, None, Ending::Passed);
     life.rest(20, 40);
-    life.note(Channel::Support, "compensation_granted");
-    life.rest(3, 10);
     life.survey(Channel::Support, Instrument::Csat, 5, Mood::Thanks, "tent");
+    life.rest(3, 10);
+    life.note(Channel::Support, "compensation_granted");
     life.rest(30, 50);
     loyal(life);
 }
@@ -138,7 +144,7 @@ fn struggling_app_user(life: &mut Life<'_>) {
 fn late_delivery_victim(life: &mut Life<'_>) {
     while life.goes_on() {
         if let Some(order) = life.shop(Channel::Web) {
-            let (delivered_at, days_late) = life.deliver(order);
+            let (delivered_at, days_late) = life.deliver(order, 80);
             if days_late > 0 {
                 life.at(delivered_at - 30 * HOUR_MS);
                 let ending = match life.random.below(3) {
@@ -201,9 +207,9 @@ fn recovered_complainer(life: &mut Life<'_>) {
     life.rest(1, 4);
     life.support("order", Mood::Failed, Some(order), Ending::Solved);
     life.rest(12, 24);
-    life.about_order(Channel::Support, "compensation_granted", order);
-    life.rest(4, 20);
     life.survey(Channel::Support, Instrument::Csat, 5, Mood::Thanks, order.product);
+    life.rest(4, 20);
+    life.about_order(Channel::Support, "compensation_granted", order);
     life.rest(40, 80);
     loyal(life);
 }

@@ -5,7 +5,7 @@
 //!
 //! A small shell stands between the tests and the JVM and obeys the lines of its standard input:
 //! ```text
-//! start ─▶ java …      KILL | STOP | CONT ─▶ that signal      end of input ─▶ SIGKILL, data folder removed
+//! format ─▶ new data folder   start ─▶ java …   KILL ─▶ SIGKILL   end of input ─▶ SIGKILL, data folder removed
 //! ```
 //! The pipe also closes when the tests crash or are killed: a broker never outlives them.
 
@@ -35,8 +35,7 @@ while read -r line; do
   case "$line" in
     format) run kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$folder/server.properties" ;;
     start) "$java" -Xmx512m -XX:+UseSerialGC -cp "$libs/*" kafka.Kafka "$folder/server.properties" >>"$folder/log" 2>&1 </dev/null & pid=$! ;;
-    KILL) kill -KILL "$pid"; wait "$pid"; echo killed ;;
-    *) kill "-$line" "$pid" ;;
+    KILL) kill -KILL "$pid"; wait "$pid" ;;
   esac
 done
 [ -z "$pid" ] || { kill -KILL "$pid"; wait "$pid"; }

@@ -10,11 +10,15 @@ mod command;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod interleaving;
 #[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
@@ -23,5 +27,7 @@ mod laws;
 mod replay;
 #[cfg(test)]
 mod schemas;
+#[cfg(test)]
+mod simulator;
 #[cfg(test)]
 mod tidy;
