@@ -8,7 +8,9 @@
 //! than the first replayed transaction, or missing, the customer is there from the start.
 
 use super::image::stamped;
-use super::{Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Meta};
+use super::{
+    Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Limiter, Meta,
+};
 use crate::engine::{self, Engine, ImageError, Input};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -351,7 +353,12 @@ impl Restorer {
     fn truth(&self) -> Option<Meta> {
         let checkpoint = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
         let newest = self.last.iter().chain(checkpoint).max_by_key(|header| header.seq)?;
-        Some(newest.meta(&self.identity.sources))
+        let mut meta = newest.meta(&self.identity.sources);
+        if newest.config_hash != self.identity.config_hash {
+            // A partition that stopped at a limit gets another try with another configuration.
+            (meta.limiter.consecutive, meta.limiter.window_rejected) = (0, 0);
+        }
+        Some(meta)
     }
 
     fn tail_lost(&self, truth: &Meta) -> Option<Refusal> {
