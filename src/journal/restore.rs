@@ -8,9 +8,7 @@
 //! than the first replayed transaction, or missing, the customer is there from the start.
 
 use super::image::stamped;
-use super::{
-    Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Limiter, Meta,
-};
+use super::{Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Meta};
 use crate::engine::{self, Engine, ImageError, Input};
 use std::collections::BTreeMap;
 use std::sync::Arc;
