@@ -147,7 +147,8 @@ impl<'a> Turn<'a> {
 
     /// One step worse for a customer of a high-value tier, and one while another kind is firing.
     fn raise(&self, customer: &Customer, kind: Kind, verdict: Verdict) -> Verdict {
-        let Verdict::Open(severity) = verdict else { return verdict };
+        // Good news does not get worse.
+        let (Verdict::Open(severity), true) = (verdict, kind != Kind::RecoveryConfirmed) else { return verdict };
         let tier = customer.tier.as_ref().is_some_and(|(_, tier)| self.settings.high_value_tiers.contains(&**tier));
         let second = customer
             .alerts

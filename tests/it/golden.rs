@@ -60,11 +60,11 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("twice", "double_deviation", "opened", "critical", 10 * DAY),
             ("twice", "service_failure", "resolved", "high", 11 * DAY),
             // The compensation for the second order is a good touchpoint after the recovery of the first.
-            ("twice", "recovery_confirmed", "opened", "warning", 11 * DAY + HOUR),
+            ("twice", "recovery_confirmed", "opened", "info", 11 * DAY + HOUR),
             ("twice", "recovery_confirmed", "opened", "info", 12 * DAY),
             ("twice", "double_deviation", "resolved", "critical", 12 * DAY),
             ("reopened", "silent_after_bad", "opened", "high", 17 * DAY),
-            ("twice", "recovery_confirmed", "resolved", "warning", 18 * DAY + HOUR),
+            ("twice", "recovery_confirmed", "resolved", "info", 18 * DAY + HOUR),
             ("twice", "recovery_confirmed", "resolved", "info", 19 * DAY),
             ("far_apart", "service_failure", "resolved", "high", 30 * DAY + 2 * HOUR),
             ("far_apart", "service_failure", "opened", "high", 32 * DAY),
