@@ -6,10 +6,12 @@ use super::mapping::Field;
 use super::node::{Borrowed, Node};
 use super::{Code, Rejection, reject};
 use crate::model::{Instrument, Timestamp};
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Reads the fields of a touchpoint.
 pub(super) fn touchpoint(payload: &[u8]) -> Result<Fields<'_>, Rejection> {
@@ -38,9 +40,9 @@ pub(super) fn occurred_at(payload: &[u8]) -> Option<Timestamp> {
 /// The usual case without parsing: the key stands there once (inside a text its quotes would be escaped), with a plain
 /// integer behind it. Whether the record is sound is for the decoder to say.
 fn only_occurred_at(payload: &[u8]) -> Option<Timestamp> {
-    const KEY: &[u8] = b"\"occurred_at\":";
-    let (_, after) = payload.split_at_checked(memchr::memmem::find(payload, KEY)? + KEY.len())?;
-    if memchr::memmem::find(after, KEY).is_some() {
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"occurred_at\":"));
+    let (_, after) = payload.split_at_checked(KEY.find(payload)? + KEY.needle().len())?;
+    if KEY.find(after).is_some() {
         return None;
     }
     let after = after.trim_ascii_start();

@@ -351,7 +351,12 @@ impl Restorer {
     fn truth(&self) -> Option<Meta> {
         let checkpoint = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
         let newest = self.last.iter().chain(checkpoint).max_by_key(|header| header.seq)?;
-        Some(newest.meta(&self.identity.sources))
+        let mut meta = newest.meta(&self.identity.sources);
+        if newest.config_hash != self.identity.config_hash {
+            // A partition that stopped at a limit gets another try with another configuration.
+            (meta.limiter.consecutive, meta.limiter.window_rejected) = (0, 0);
+        }
+        Some(meta)
     }
 
     fn tail_lost(&self, truth: &Meta) -> Option<Refusal> {

@@ -15,8 +15,8 @@ const CUSTOMERS: u8 = 8;
 
 fn plan(more: &str) -> Arc<Plan> {
     let text = format!(
-        "[pipeline]\nimages_per_commit = 0.3\ncheckpoint_interval = \"1h\"\n[engine]\nforget_after = \"30d\"\n\
-         [limits]\ncustomers_per_partition = 6\n{more}"
+        "[engine]\nforget_after = \"30d\"\n[limits]\ncustomers_per_partition = 6\n[pipeline]\nimages_per_commit = 0.3\n\
+         checkpoint_interval = \"1h\"\n{more}"
     );
     let config = Config::load(Some(&text), &|path| Err(format!("{path} is not read here"))).unwrap();
     config.plan(vec![("web".into(), 0), ("support".into(), 0)], 0)
@@ -313,6 +313,24 @@ fn after_a_clean_stop_another_configuration_starts() {
     let restored = topics.restore(&other_rules);
     assert_eq!(state(&restored), state(&partition));
     assert_eq!(books(&restored), (5, 0));
+}
+
+#[test]
+fn a_partition_stopped_by_bad_records_goes_on_only_with_another_configuration() {
+    let stops = "dlq_consecutive_max = 2";
+    let (plan, mended) = (plan(stops), plan(&format!("{stops}\n[rules.detractor]\nnps = 5")));
+    let mut partition = Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 5, true);
+    for offset in 0..2 {
+        feed(&mut partition, &Fed::Record { source: 0, offset, at: START, json: "{".to_owned() });
+    }
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::All, &mut staged);
+    let mut topics = Topics::default();
+    topics.write(&staged);
+    partition.commit();
+    assert!(partition.stop_reason().is_some());
+    assert!(topics.restore(&plan).stop_reason().is_some());
+    assert_eq!(topics.restore(&mended).stop_reason(), None);
 }
 
 #[test]
