@@ -104,7 +104,8 @@ impl Clients {
     /// The transactional producer of worker `worker`; `instance` is [`Clients::instance`].
     pub(super) fn producer(&self, instance: &str, worker: usize) -> ClientConfig {
         let mut config = self.common();
-        config.set("linger.ms", "2");
+        // Long enough for a transaction's records of one partition to become one batch: see `commit`.
+        config.set("linger.ms", "5");
         config.set("compression.type", "lz4");
         config.set("queue.buffering.max.kbytes", "131072");
         set_all(&mut config, &self.kafka.producer_properties);

@@ -22,6 +22,11 @@ const FAILURES_MAX: u32 = 10;
 /// Longer pause after each failure.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// Bytes of one batch; the client's limit is 1,000,000.
+const BATCH_BYTES_MAX: usize = 900_000;
+/// What a record takes in a batch besides key and value, headers included.
+const RECORD_OVERHEAD: usize = 64;
+
 /// What goes on while a transaction is in doubt.
 const DECIDING: &str = "deciding a transaction in doubt";
 
@@ -80,8 +85,9 @@ impl Worker<'_> {
             return Ended::Doubt(why);
         }
         for (partition, staged) in staged {
-            if let Err(why) = send(transactions, &self.shell.topics, *partition, staged) {
-                return transactions.abort(&why);
+            let writer = Writer { transactions, partition: *partition, topic: "", batch_bytes: 0 };
+            if let Err(ended) = writer.write(&self.shell.topics, staged) {
+                return ended;
             }
         }
         let inputs = &self.shell.topics.inputs;
@@ -231,34 +237,65 @@ fn verdict(ours: &str, committed: Option<&str>) -> Decision {
     }
 }
 
-fn send(transactions: &Transactions, topics: &Topics, partition: i32, staged: &Staged) -> Result<(), String> {
-    let plain = |topic, key, value| Outgoing { topic, partition, key, value, headers: None, is_traced: false };
-    for alert in &staged.alerts {
-        transactions.send(plain(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref()))?;
+/// Writes one partition's part of a transaction, batch by batch.
+///
+/// A batch of a topic and partition is delivered before the next one is begun: the client allows one at a time, and
+/// its thread spins while a second one is ready.
+struct Writer<'a> {
+    transactions: &'a Transactions,
+    partition: i32,
+    topic: &'a str,
+    batch_bytes: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn write(mut self, topics: &'a Topics, staged: &Staged) -> Result<(), Ended> {
+        for alert in &staged.alerts {
+            self.put(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref(), None)?;
+        }
+        for change in &staged.experience {
+            self.put(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref(), None)?;
+        }
+        for letter in &staged.dlq {
+            let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value.as_bytes()) })
+            });
+            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), Some(headers))?;
+        }
+        for record in &staged.journal {
+            self.put(&topics.journal, None, Some(record), None)?;
+        }
+        for image in &staged.images {
+            let seq = image.seq.to_string();
+            let headers = image
+                .value
+                .is_none()
+                .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
+            self.put(&topics.images, Some(&image.key), image.value.as_deref(), headers)?;
+        }
+        Ok(())
     }
-    for change in &staged.experience {
-        transactions.send(plain(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref()))?;
+
+    fn put(
+        &mut self,
+        topic: &'a str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+    ) -> Result<(), Ended> {
+        if self.topic != topic {
+            (self.topic, self.batch_bytes) = (topic, 0);
+        }
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_OVERHEAD;
+        if self.batch_bytes > 0 && self.batch_bytes + bytes > BATCH_BYTES_MAX {
+            self.transactions.pump()?;
+            self.batch_bytes = 0;
+        }
+        self.batch_bytes += bytes;
+        // The journal has no keys.
+        let is_traced = key.is_none() && headers.is_none();
+        self.transactions.send(Outgoing { topic, partition: self.partition, key, value, headers, is_traced })
     }
-    for letter in &staged.dlq {
-        let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value.as_bytes()) })
-        });
-        let outgoing = plain(&topics.dlq, letter.key.as_deref(), letter.value.as_deref());
-        transactions.send(Outgoing { headers: Some(headers), ..outgoing })?;
-    }
-    for record in &staged.journal {
-        transactions.send(Outgoing { is_traced: true, ..plain(&topics.journal, None, Some(record)) })?;
-    }
-    for image in &staged.images {
-        let seq = image.seq.to_string();
-        let headers = image
-            .value
-            .is_none()
-            .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
-        let outgoing = plain(&topics.images, Some(&image.key), image.value.as_deref());
-        transactions.send(Outgoing { headers, ..outgoing })?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -47,15 +47,6 @@ pub(super) enum Ended {
     Doubt(String),
 }
 
-/// What became of the records of a transaction.
-enum Pumped {
-    All,
-    /// The broker refused one.
-    Failed(String),
-    /// Some are still on their way.
-    Late(String),
-}
-
 /// One record to write.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
@@ -174,7 +165,10 @@ impl Transactions {
     }
 
     /// Queues one record; serves the network while the queue is full.
-    pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// How the transaction ended by this.
+    pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), Ended> {
         let opaque = 2 * self.context().number.load(Ordering::Relaxed) + usize::from(outgoing.is_traced);
         let mut record = BaseRecord::with_opaque_to(outgoing.topic, opaque);
         record.partition = Some(outgoing.partition);
@@ -192,7 +186,8 @@ impl Transactions {
                     record = back;
                 }
                 Err((error, _)) => {
-                    return Err(format!("writing to {}-{}: {error}", outgoing.topic, outgoing.partition));
+                    let why = format!("writing to {}-{}: {error}", outgoing.topic, outgoing.partition);
+                    return Err(self.abort(&why));
                 }
             }
         }
@@ -206,10 +201,8 @@ impl Transactions {
     /// Delivers everything, adds the offsets and commits; or aborts what can be aborted.
     pub(super) fn commit(&self, positions: &[Positions<'_>], group: Option<&ConsumerGroupMetadata>) -> Ended {
         let Some(group) = group else { return self.abort("this member is not in the group") };
-        match self.pump() {
-            Pumped::All => {}
-            Pumped::Failed(why) => return self.abort(&why),
-            Pumped::Late(why) => return Ended::Doubt(why),
+        if let Err(ended) = self.pump() {
+            return ended;
         }
         let offsets = match offsets(positions) {
             Ok(offsets) => offsets,
@@ -261,19 +254,23 @@ impl Transactions {
     }
 
     /// Waits until every record is delivered.
-    fn pump(&self) -> Pumped {
+    ///
+    /// # Errors
+    /// How the transaction ended by this: aborted when the broker refused one, in doubt when some are still on their way.
+    pub(super) fn pump(&self) -> Result<(), Ended> {
         let deadline = Instant::now() + self.timeout;
         // Not by the client's own flush: its timed waits spin through their last millisecond, and each call of it wakes
         // every broker thread to look through all queues.
         while self.producer.in_flight_count() > 0 {
             if Instant::now() >= deadline {
-                return Pumped::Late(format!("{} records were not delivered in time", self.producer.in_flight_count()));
+                let late = self.producer.in_flight_count();
+                return Err(Ended::Doubt(format!("{late} records were not delivered in time")));
             }
             self.serve_events();
             std::thread::sleep(PUMP_REST);
         }
         let failed = self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or(Pumped::All, Pumped::Failed)
+        failed.map_or(Ok(()), |why| Err(self.abort(&why)))
     }
 
     fn serve_events(&self) {
