@@ -96,7 +96,7 @@ impl Worker<'_> {
             }
         }
         let sources = self.shell.topics.inputs.len();
-        self.owned.insert(index, Owned::new(partition, sources));
+        self.owned.insert(index, Owned::new(partition, sources, self.shell.kafka.queue_marks));
         self.shell.status.update(index, |status| status.state = State::Running);
         if let Some(reason) = truncated {
             self.stop(index, &reason);
