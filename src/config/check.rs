@@ -123,7 +123,14 @@ fn pipeline(pipeline: &raw::Pipeline, checker: &mut Checker<'_>) {
 
 fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
     for row in rules::TABLE {
-        let action = rules.lifecycle(row.kind).suggested_action.as_ref();
+        let lifecycle = rules.lifecycle(row.kind);
+        let path = format!("rules.{}.for", row.name);
+        checker.require(
+            row.kind.can_hold() || lifecycle.hold.0 == 0,
+            &path,
+            "must be 0ms: this rule judges one moment",
+        );
+        let action = lifecycle.suggested_action.as_ref();
         let path = format!("rules.{}.suggested_action", row.name);
         checker.require(action.is_none_or(|text| text.len() <= 500), &path, "must not be longer than 500 bytes");
     }

@@ -3,6 +3,7 @@
 use super::merge::join;
 use super::{Problem, Resolve, Secret, raw};
 use crate::model::{Timestamp, time::Span};
+use crate::pipeline::merge::Marks;
 use std::collections::BTreeMap;
 
 /// Where the first start begins.
@@ -47,10 +48,8 @@ pub struct Kafka {
     pub idle_after: Span,
     /// Idle partitions' timers follow the clock.
     pub idle_ticks: bool,
-    /// Records of a queue above which its topic is not fetched …
-    pub queue_high: usize,
-    /// … until they are below this.
-    pub queue_low: usize,
+    /// Records of a queue from which on its topic is not fetched, and down to which.
+    pub queue_marks: Marks,
     /// Longest graceful stop.
     pub drain_timeout: Span,
     /// Longest restore of a partition.
@@ -145,8 +144,7 @@ pub(super) fn kafka(raw: raw::Kafka, resolve: Resolve<'_>, problems: &mut Vec<Pr
         merge_wait_max: raw.merge_wait_max,
         idle_after: raw.idle_after,
         idle_ticks: raw.idle_ticks,
-        queue_high: raw.queue_high,
-        queue_low: raw.queue_low,
+        queue_marks: Marks { high: raw.queue_high, low: raw.queue_low },
         drain_timeout: raw.drain_timeout,
         restore_timeout: raw.restore_timeout,
         properties: common,

@@ -12,6 +12,7 @@
 use super::error::Error;
 use crate::config::{Kafka, Secret};
 use crate::model::time::Span;
+use crate::pipeline::merge::Marks;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
@@ -31,6 +32,11 @@ impl Clients {
     #[must_use]
     pub const fn new(kafka: Kafka) -> Self {
         Self { kafka }
+    }
+
+    /// How long queues of fetched records may get.
+    pub(super) const fn queue_marks(&self) -> Marks {
+        self.kafka.queue_marks
     }
 
     /// Settings that every client shares: metadata and administration need no more.

@@ -8,6 +8,7 @@ use super::owned::{Owned, raw};
 use super::read::read_to_end;
 use crate::journal::ImagesDue;
 use crate::model::Timestamp;
+use crate::pipeline::merge::Marks;
 use crate::pipeline::{Partition, Staged};
 use rdkafka::Offset;
 use rdkafka::message::Message;
@@ -33,6 +34,7 @@ pub struct Range {
 pub struct Inputs {
     fetch: Fetch,
     sources: usize,
+    marks: Marks,
 }
 
 impl Inputs {
@@ -41,7 +43,7 @@ impl Inputs {
     /// # Errors
     /// When a property of the configuration is not known to the client.
     pub fn connect(clients: &Clients, topics: &[String]) -> Result<Self, Error> {
-        Ok(Self { fetch: Fetch::new(clients, topics)?, sources: topics.len() })
+        Ok(Self { fetch: Fetch::new(clients, topics)?, sources: topics.len(), marks: clients.queue_marks() })
     }
 
     /// Puts the records of one partition in `range` through `partition`; `each` takes what every few thousand of them
@@ -65,7 +67,7 @@ impl Inputs {
             ends.push(end);
         }
         self.fetch.assign(&BTreeMap::from([(index, starts.clone())]))?;
-        let mut owned = Owned::new(partition, self.sources);
+        let mut owned = Owned::new(partition, self.sources, self.marks);
         for (source, (start, end)) in starts.iter().zip(&ends).enumerate() {
             owned.reached_end(source, start >= end);
         }

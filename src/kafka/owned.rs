@@ -3,7 +3,7 @@
 use super::fetch::recorded_at;
 use crate::codec::RawRecord;
 use crate::model::{Position, Timestamp};
-use crate::pipeline::merge::Merge;
+use crate::pipeline::merge::{Marks, Merge};
 use crate::pipeline::{Partition, Pending};
 use crate::status;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -38,11 +38,11 @@ pub(super) struct Owned<'f> {
 }
 
 impl<'f> Owned<'f> {
-    pub(super) fn new(partition: Partition, sources: usize) -> Self {
+    pub(super) fn new(partition: Partition, sources: usize, marks: Marks) -> Self {
         let mut owned = Self {
             told: partition.counters().fates(),
             partition,
-            queue: Merge::new(sources),
+            queue: Merge::new(sources, marks),
             queued: vec![0; sources],
             starved_since: None,
             is_at_end: vec![false; sources],

@@ -39,6 +39,10 @@ impl Worker<'_> {
     /// Makes these partitions ours, beside those we own.
     pub(super) fn take_over(&mut self, partitions: &BTreeSet<i32>) -> Result<(), Error> {
         self.announce(partitions);
+        if partitions.is_empty() {
+            // More members than partitions: ready, with nothing to do.
+            return self.refetch();
+        }
         let started = Instant::now();
         let mut missing = partitions.clone();
         let committed = self.patiently(|worker| worker.member.committed(partitions))?;
@@ -92,7 +96,7 @@ impl Worker<'_> {
             }
         }
         let sources = self.shell.topics.inputs.len();
-        self.owned.insert(index, Owned::new(partition, sources));
+        self.owned.insert(index, Owned::new(partition, sources, self.shell.kafka.queue_marks));
         self.shell.status.update(index, |status| status.state = State::Running);
         if let Some(reason) = truncated {
             self.stop(index, &reason);

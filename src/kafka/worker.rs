@@ -294,9 +294,10 @@ impl<'a> Worker<'a> {
         self.shown = Instant::now();
         for (index, owned) in &self.owned {
             let (partition, inputs) = (&owned.partition, &self.shell.topics.inputs);
-            let lag = inputs.iter().enumerate().zip(owned.positions()).map(|((source, topic), next)| {
-                let end = self.fetch.end(source, *index).unwrap_or(next);
-                (topic.clone(), end.saturating_sub(next).max(0))
+            // Not shown before the end of a topic is known: no lag and unknown lag are different things.
+            let lag = inputs.iter().enumerate().zip(owned.positions()).filter_map(|((source, topic), next)| {
+                let end = self.fetch.end(source, *index)?;
+                Some((topic.clone(), end.saturating_sub(next).max(0)))
             });
             let (lag, open_alerts) = (lag.collect(), partition.engine().open_alerts());
             self.shell.status.update(*index, |status| {

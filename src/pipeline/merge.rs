@@ -7,10 +7,14 @@
 use crate::model::Timestamp;
 use std::collections::VecDeque;
 
-/// A queue this long is not fed any more …
-pub const HIGH_MARK: usize = 32 * 1024;
-/// … until it is this short.
-pub const LOW_MARK: usize = 4 * 1024;
+/// How long the queues may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// A queue this long is not fed any more …
+    pub high: usize,
+    /// … until it is this short; below `high`.
+    pub low: usize,
+}
 
 #[derive(Debug)]
 struct Source<T> {
@@ -25,22 +29,23 @@ struct Source<T> {
 #[derive(Debug)]
 pub struct Merge<T> {
     sources: Vec<Source<T>>,
+    marks: Marks,
     length: usize,
 }
 
 impl<T> Merge<T> {
     /// Empty queues of that many sources, none with lag.
     #[must_use]
-    pub fn new(sources: usize) -> Self {
+    pub fn new(sources: usize, marks: Marks) -> Self {
         let source = || Source { queue: VecDeque::new(), lag: false, full: false };
-        Self { sources: std::iter::repeat_with(source).take(sources).collect(), length: 0 }
+        Self { sources: std::iter::repeat_with(source).take(sources).collect(), marks, length: 0 }
     }
 
     /// Adds a record of a source; offsets of one source come in ascending order. An unknown source is ignored.
     pub fn push(&mut self, source: usize, timestamp: Timestamp, offset: i64, record: T) {
         if let Some(source) = self.sources.get_mut(source) {
             source.queue.push_back((timestamp, offset, record));
-            source.full |= source.queue.len() >= HIGH_MARK;
+            source.full |= source.queue.len() >= self.marks.high;
             self.length += 1;
         }
     }
@@ -92,7 +97,7 @@ impl<T> Merge<T> {
         let (_, index, _) = head.min()?;
         let source = self.sources.get_mut(index)?;
         let (_, _, record) = source.queue.pop_front()?;
-        source.full &= source.queue.len() > LOW_MARK;
+        source.full &= source.queue.len() > self.marks.low;
         self.length -= 1;
         Some((index, record))
     }
@@ -111,13 +116,15 @@ impl<T> Merge<T> {
 mod tests {
     use super::*;
 
+    const MARKS: Marks = Marks { high: 8, low: 2 };
+
     fn drain(merge: &mut Merge<&'static str>, force: bool) -> Vec<&'static str> {
         std::iter::from_fn(|| merge.pop(force)).map(|(_, record)| record).collect()
     }
 
     #[test]
     fn lowest_time_then_source_then_offset_comes_first() {
-        let mut merge = Merge::new(2);
+        let mut merge = Merge::new(2, MARKS);
         for (source, time, offset, record) in
             [(1, 5, 0, "b5"), (1, 7, 1, "b7"), (0, 7, 9, "a7"), (0, 6, 10, "a6 after a7")]
         {
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_empty_source_with_lag_is_waited_for_unless_forced() {
-        let mut merge = Merge::new(2);
+        let mut merge = Merge::new(2, MARKS);
         merge.push(0, Timestamp(1), 0, "a");
         merge.lag(1, true);
         assert_eq!(merge.starved().collect::<Vec<_>>(), [1]);
@@ -145,12 +152,12 @@ mod tests {
 
     #[test]
     fn a_full_source_stays_full_down_to_the_low_mark() {
-        let mut merge = Merge::new(1);
-        for offset in 0..HIGH_MARK {
+        let mut merge = Merge::new(1, MARKS);
+        for offset in 0..i64::try_from(MARKS.high).unwrap() {
             assert!(!merge.is_full(0));
-            merge.push(0, Timestamp(0), i64::try_from(offset).unwrap(), ());
+            merge.push(0, Timestamp(0), offset, ());
         }
-        for _ in 0..HIGH_MARK - LOW_MARK {
+        for _ in 0..MARKS.high - MARKS.low {
             assert!(merge.is_full(0));
             merge.pop(false);
         }

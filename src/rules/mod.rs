@@ -80,6 +80,13 @@ impl Kind {
         TABLE.get(usize::from(self as u8)).unwrap_or(&sentiment_drop::ROW)
     }
 
+    /// Whether its condition can hold for a while. The others judge a single touchpoint or deadline: `for` would keep
+    /// them from ever opening.
+    #[must_use]
+    pub const fn can_hold(self) -> bool {
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad)
+    }
+
     /// The name in alerts, metrics and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -14,6 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::fmt::Write as _;
@@ -172,6 +173,17 @@ pub(crate) fn create_topics(brokers: &str, names: &[&str], partitions: i32, conf
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for result in runtime.block_on(admin.create_topics(&topics, &AdminOptions::new())).unwrap() {
         result.unwrap();
+    }
+    for name in names {
+        let led = |metadata: Metadata| {
+            metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count()
+        };
+        wait_until("the new topic to have leaders", READ_DEADLINE, || {
+            admin
+                .inner()
+                .fetch_metadata(Some(name), READ_DEADLINE)
+                .is_ok_and(|m| led(m) == usize::try_from(partitions).unwrap())
+        });
     }
 }
 

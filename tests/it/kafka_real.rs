@@ -118,8 +118,9 @@ impl Scene {
         let Ok(committed) = observer.committed_offsets(list, Duration::from_secs(30)) else { return (0, 1) };
         let (mut done, mut all) = (0, 0);
         for element in committed.elements() {
-            let (first, end) =
-                observer.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(30)).unwrap();
+            // Likewise while a topic is so new that not every answer knows its partitions.
+            let marks = observer.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(30));
+            let Ok((first, end)) = marks else { return (0, 1) };
             if let Offset::Offset(offset) = element.offset() {
                 done += offset - first;
             }
