@@ -167,7 +167,7 @@ impl Engine {
         if !unpack(packed, &mut customer) {
             customer.clear();
         }
-        if customer.seen.contains(&scored.event.0) {
+        if customer.has_seen(scored.event) {
             out.push(Output::Duplicate(event));
         } else if packed.len() >= self.settings.limits.customer_bytes_max as usize {
             out.push(Output::Refused(event, Limit::CustomerBytes));

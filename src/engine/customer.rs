@@ -144,7 +144,8 @@ pub(super) struct Customer {
     pub(super) now: Timestamp,
     pub(super) panes: Panes,
     pub(super) recent: Vec<Recent>,
-    pub(super) seen: Vec<u64>,
+    /// Event hashes, oldest first, as the image holds them: copied, never parsed.
+    pub(super) seen: Vec<[u8; 8]>,
     pub(super) stage: Dated<Name>,
     pub(super) segment: Dated<Arc<str>>,
     pub(super) tier: Dated<Arc<str>>,
@@ -165,12 +166,44 @@ pub(super) struct Customer {
 impl Customer {
     /// Forgets everything, keeps the memory.
     pub(super) fn clear(&mut self) {
-        let mut panes = std::mem::take(&mut self.panes);
+        // Every field by name: none can be forgotten here.
+        let Self {
+            touchpoints,
+            first_seen,
+            latest,
+            now,
+            panes,
+            recent,
+            seen,
+            stage,
+            segment,
+            tier,
+            session: Session { key, last, counts },
+            episode,
+            conversations,
+            failures,
+            refused_payments,
+            journeys,
+            ratings,
+            context,
+            alerts,
+            opened,
+            published,
+        } = self;
+        (*touchpoints, *key, *opened) = (0, 0, (0, 0));
+        (*first_seen, *latest, *now, *last) = Default::default();
+        (*stage, *segment, *tier, *episode, *published) = Default::default();
         panes.clear();
-        let (mut recent, mut seen) = (std::mem::take(&mut self.recent), std::mem::take(&mut self.seen));
         recent.clear();
         seen.clear();
-        *self = Self { panes, recent, seen, ..Self::default() };
+        counts.clear();
+        conversations.clear();
+        failures.clear();
+        refused_payments.clear();
+        journeys.clear();
+        ratings.clear();
+        context.clear();
+        alerts.clear();
     }
 
     /// True when nobody would miss it: no open alert, no journey, no failure waiting for its recovery.
@@ -224,14 +257,19 @@ impl Customer {
 
     /// Remembers an event's identity; false when it was remembered already.
     pub(super) fn remember(&mut self, event: EventHash, entries_max: u32) -> bool {
-        if self.seen.contains(&event.0) {
+        if self.has_seen(event) {
             return false;
         }
         if self.seen.len() >= entries_max.max(1) as usize {
             self.seen.remove(0);
         }
-        self.seen.push(event.0);
+        self.seen.push(event.0.to_le_bytes());
         true
+    }
+
+    /// Whether an event's identity is remembered.
+    pub(super) fn has_seen(&self, event: EventHash) -> bool {
+        self.seen.contains(&event.0.to_le_bytes())
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
         writer.mark(&recent.mark);
         writer.i64(recent.weight.0);
     });
-    writer.list(&customer.seen, |writer, event| put_hash(writer.out, *event));
+    put_bytes(writer.out, customer.seen.as_flattened());
     writer.dated(customer.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
     writer.dated(customer.segment.as_ref(), |writer, text| writer.text(text));
     writer.dated(customer.tier.as_ref(), |writer, text| writer.text(text));
@@ -111,7 +111,8 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     parser.list(&mut customer.recent, |parser| {
         Ok(Recent { mark: parser.mark()?, weight: Micro(parser.reader.i64()?) })
     })?;
-    parser.list(&mut customer.seen, |parser| parser.reader.hash())?;
+    let (seen, []) = parser.reader.bytes()?.as_chunks() else { return Err(Damaged.into()) };
+    customer.seen.extend_from_slice(seen);
     customer.stage = parser.dated(Parser::name)?;
     customer.segment = parser.dated(Parser::text)?;
     customer.tier = parser.dated(Parser::text)?;

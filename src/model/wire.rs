@@ -82,6 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The rest of an integer of several bytes.
+    #[inline]
     fn u64_from(&mut self, first: u8) -> Result<u64, Damaged> {
         let mut value = u64::from(first & 0x7f);
         for shift in (7..64).step_by(7) {

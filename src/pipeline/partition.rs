@@ -127,8 +127,11 @@ impl Partition {
             *position = Some(raw.position.offset.saturating_add(1));
         }
         meta.clock = meta.clock.max(raw.recorded_at);
-        let fate = match decoded.and_then(|touchpoint| self.at_home(raw, touchpoint)) {
-            Ok(touchpoint) => self.touchpoint(raw, touchpoint),
+        let fate = match decoded {
+            Ok(mut touchpoint) => match self.at_home(raw, &touchpoint) {
+                Ok(()) => self.touchpoint(raw, &mut touchpoint),
+                Err(rejection) => self.reject(raw, &rejection),
+            },
             Err(rejection) => self.reject(raw, &rejection),
         };
         self.count(fate);
@@ -136,7 +139,7 @@ impl Partition {
     }
 
     /// Whether the record's key belongs on this partition.
-    fn at_home<'a>(&self, raw: &RawRecord<'_>, touchpoint: Touchpoint<'a>) -> Result<Touchpoint<'a>, Rejection> {
+    fn at_home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>) -> Result<(), Rejection> {
         let partitions = self.plan.partitions;
         if partitions > 0 {
             let key = raw.key.unwrap_or(touchpoint.customer_id.as_bytes());
@@ -146,10 +149,10 @@ impl Partition {
                 return Err(Rejection { code: Code::ForeignPartition, detail });
             }
         }
-        Ok(touchpoint)
+        Ok(())
     }
 
-    fn touchpoint(&mut self, raw: &RawRecord<'_>, mut touchpoint: Touchpoint<'_>) -> Fate {
+    fn touchpoint(&mut self, raw: &RawRecord<'_>, touchpoint: &mut Touchpoint<'_>) -> Fate {
         let skew_ms = self.plan.bounds.future_skew.0;
         let clamp = raw.recorded_at.filter(|recorded_at| touchpoint.occurred_at > recorded_at.plus(skew_ms));
         if let Some(recorded_at) = clamp {
@@ -164,7 +167,7 @@ impl Partition {
             self.see_channel(touchpoint.channel);
             return Fate::Applied;
         }
-        let (scored, known) = score(&self.plan, &self.scorer, &touchpoint, raw.position, &mut self.masked);
+        let (scored, known) = score(&self.plan, &self.scorer, touchpoint, raw.position, &mut self.masked);
         self.see(&scored, known);
         let fate = self.apply(scored, raw.recorded_at);
         if matches!(fate, Fate::Applied | Fate::Late) {
