@@ -1,0 +1,115 @@
+//! How fast one core turns touchpoints without text into alerts: the pipeline in memory, and `touchline replay` on a file.
+//!
+//! `cargo bench --bench replay` or, with another number of touchpoints, `cargo bench --bench replay -- 5000000`. Linux only.
+
+#![expect(clippy::print_stdout, reason = "the table is what this is for")]
+
+mod common;
+
+use anyhow::{Context as _, bail};
+use common::{Cost, measured, per_second, row};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use touchline::codec::RawRecord;
+use touchline::config::Config;
+use touchline::model::{Position, Timestamp, time::DAY_MS};
+use touchline::pipeline::{ImagesDue, Partition, Plan, Staged};
+use touchline::sentiment::Scorer;
+use touchline::sim::{self, Faults, Load};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const COUNT: u64 = 1_000_000;
+const CUSTOMERS: u32 = 50_000;
+/// As in `touchline replay`.
+const TRANSACTION_RECORDS: usize = 10_000;
+const FLOOR: &str = "floor 400000 /s of CPU time";
+
+fn main() -> anyhow::Result<()> {
+    let mut numbers = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let count =
+        numbers.next().map_or(Ok(COUNT), |number| number.parse()).context("expected a number of touchpoints")?;
+    let data = touchpoints(count);
+    let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    common::machine();
+    println!(
+        "{count} touchpoints of {CUSTOMERS} customers over 21 days, JSON, no text, {} bytes each\n",
+        data.len() / lines.len()
+    );
+    let plan = plan()?;
+    let (_, cost) =
+        measured(|| lines.iter().enumerate().filter(|(at, line)| plan.decode(&raw(*at, line)).is_ok()).count())?;
+    show("decode only", count, cost, "");
+    for (what, journalled, wanted) in
+        [("pipeline", false, FLOOR), ("pipeline, with journal, images, experience", true, "")]
+    {
+        let (alerts, cost) = measured(|| drive(&plan, &lines, journalled))?;
+        show(&format!("{what} ({} alert changes)", alerts?), count, cost, wanted);
+    }
+    let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
+    file.write_all(&data)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
+    command.arg("replay").arg(file.path()).args(["--out", "/dev/null"]).stderr(Stdio::null());
+    show("touchline replay FILE", count, common::run(&mut command)?, FLOOR);
+    Ok(())
+}
+
+fn show(what: &str, count: u64, cost: Cost, wanted: &str) {
+    row(&format!("{what}, by CPU time"), &per_second(count, cost.cpu), wanted);
+    let each = cost.cpu.as_nanos() / u128::from(count.max(1));
+    row("    by wall clock", &per_second(count, cost.wall), &format!("{each} ns of CPU time each"));
+}
+
+/// JSON lines.
+fn touchpoints(count: u64) -> Vec<u8> {
+    let start = Timestamp(1_765_411_200_000);
+    let load = Load { customers: CUSTOMERS, count, start, span_ms: 21 * DAY_MS, text: false, seed: 1 };
+    let mut data = Vec::new();
+    for record in sim::load(load, Faults::default()) {
+        data.extend(record.payload.unwrap_or_default());
+        data.push(b'\n');
+    }
+    data
+}
+
+fn plan() -> anyhow::Result<Arc<Plan>> {
+    let config = Config::load(None, &|reference| Err(format!("{reference}: the defaults name no files")));
+    match config {
+        Ok(config) => Ok(config.plan(vec![("memory".to_owned(), 0)], 0)),
+        Err(problems) => bail!("the defaults: {problems:?}"),
+    }
+}
+
+fn raw<'a>(at: usize, line: &'a [u8]) -> RawRecord<'a> {
+    let offset = i64::try_from(at).unwrap_or(i64::MAX);
+    RawRecord {
+        position: Position { source: 0, partition: 0, offset },
+        recorded_at: None,
+        key: None,
+        value: Some(line),
+    }
+}
+
+/// Everything but reading and writing. Answers the number of alert changes.
+fn drive(plan: &Arc<Plan>, lines: &[&[u8]], journalled: bool) -> anyhow::Result<u64> {
+    let mut partition = Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 1, journalled);
+    if !journalled {
+        partition.mute_experience();
+    }
+    let (mut staged, mut alerts, mut offset) = (Staged::default(), 0, 0);
+    for (number, transaction) in lines.chunks(TRANSACTION_RECORDS).enumerate() {
+        for (at, line) in transaction.iter().enumerate() {
+            partition.record(&raw(number * TRANSACTION_RECORDS + at, line));
+        }
+        partition.stage(ImagesDue::Due, &mut staged);
+        partition.commit();
+        if journalled {
+            partition.journal_delivered(staged.seq, offset);
+            offset += i64::try_from(staged.journal.len())?;
+        }
+        alerts += staged.alerts.len() as u64;
+    }
+    Ok(alerts)
+}
