@@ -5,14 +5,14 @@
 //!   day panes (≤ 120)            hour panes (≤ 48)
 //!   ├─ day ─┼─ day ─┼─ … ─┼─ day ─┤├─ h ─┼─ h ─┼─ … ─┤ now
 //! ```
-//! All fields are integers that only add up (or take a minimum or maximum), so the order of arrival does not matter:
+//! All fields are integers that only add up, so the order of arrival does not matter:
 //! a late touchpoint is exact, a replay is bit-identical, and half-lives can change without reading events again.
 //! When the customer's time enters a new day, hours older than yesterday fold into their day.
 
 use super::decay::Factor;
 use crate::model::time::{DAY_MS, HOUR_MS};
-use crate::model::wire::{Damaged, Reader, put_hash, put_i64, put_u64};
-use crate::model::{EventHash, Micro, Signal, Timestamp};
+use crate::model::wire::{Damaged, Reader, put_i64, put_u64};
+use crate::model::{Micro, Signal, Timestamp};
 
 /// Days kept.
 pub(super) const DAYS_MAX: i64 = 120;
@@ -28,29 +28,11 @@ pub(super) struct Pane {
     pub(super) sum_w: i64,
     /// Scored signals.
     pub(super) n: u32,
-    /// Of them below zero.
-    pub(super) n_negative: u32,
-    /// The worst score, and whose it was (ties: the smaller hash).
-    pub(super) worst: (i64, EventHash),
-    /// The best score.
-    pub(super) best: i64,
-    /// The latest score and its time (ties: the greater score).
-    pub(super) last: (Timestamp, i64),
 }
 
 impl Pane {
-    fn of(index: i64, time: Timestamp, event: EventHash, signal: Signal) -> Self {
-        let score = signal.score.0;
-        Self {
-            index,
-            sum_ws: signal.score.times(signal.weight).0,
-            sum_w: signal.weight.0,
-            n: 1,
-            n_negative: u32::from(score < 0),
-            worst: (score, event),
-            best: score,
-            last: (time, score),
-        }
+    fn of(index: i64, signal: Signal) -> Self {
+        Self { index, sum_ws: signal.score.times(signal.weight).0, sum_w: signal.weight.0, n: 1 }
     }
 
     /// Adds another pane's content; commutes and associates.
@@ -58,42 +40,19 @@ impl Pane {
         self.sum_ws = self.sum_ws.saturating_add(other.sum_ws);
         self.sum_w = self.sum_w.saturating_add(other.sum_w);
         self.n = self.n.saturating_add(other.n);
-        self.n_negative = self.n_negative.saturating_add(other.n_negative);
-        self.worst = self.worst.min(other.worst);
-        self.best = self.best.max(other.best);
-        self.last = self.last.max(other.last);
     }
 
-    fn write(&self, out: &mut Vec<u8>, previous_index: i64, unit_ms: i64) {
+    fn write(&self, out: &mut Vec<u8>, previous_index: i64) {
         put_i64(out, self.index - previous_index);
         put_u64(out, u64::from(self.n));
         put_i64(out, self.sum_w);
         put_i64(out, self.sum_ws);
-        put_i64(out, self.worst.0);
-        put_hash(out, self.worst.1.0);
-        put_i64(out, self.last.0.0 - self.index * unit_ms);
-        if self.n > 1 {
-            put_u64(out, u64::from(self.n_negative));
-            put_i64(out, self.best);
-            put_i64(out, self.last.1);
-        }
     }
 
-    fn read(reader: &mut Reader<'_>, previous_index: i64, unit_ms: i64) -> Result<Self, Damaged> {
-        let index = previous_index.checked_add(reader.i64()?).ok_or(Damaged)?;
+    fn read(reader: &mut Reader<'_>, previous_index: i64, index_max: i64) -> Result<Self, Damaged> {
+        let index = previous_index.checked_add(reader.i64()?).filter(|index| (0..=index_max).contains(index));
         let n = u32::try_from(reader.u64()?).map_err(|_| Damaged)?;
-        let (sum_w, sum_ws) = (reader.i64()?, reader.i64()?);
-        let worst = (reader.i64()?, EventHash(reader.hash()?));
-        let start_ms =
-            index.checked_mul(unit_ms).filter(|start| (0..=Timestamp::LATEST.0).contains(start)).ok_or(Damaged)?;
-        let last_at = Timestamp(start_ms.checked_add(reader.i64()?).ok_or(Damaged)?);
-        // A pane of one signal, the usual case, says everything once.
-        let (n_negative, best, last) = if n > 1 {
-            (u32::try_from(reader.u64()?).map_err(|_| Damaged)?, reader.i64()?, reader.i64()?)
-        } else {
-            (u32::from(worst.0 < 0), worst.0, worst.0)
-        };
-        Ok(Self { index, sum_ws, sum_w, n, n_negative, worst, best, last: (last_at, last) })
+        Ok(Self { index: index.ok_or(Damaged)?, n, sum_w: reader.i64()?, sum_ws: reader.i64()? })
     }
 }
 
@@ -124,14 +83,14 @@ impl Panes {
 
     /// Adds a scored signal that happened at `time`, seen by a customer whose own time is `now`.
     /// Returns false when it is older than the oldest day kept: then nothing changed.
-    pub(super) fn add(&mut self, now: Timestamp, time: Timestamp, event: EventHash, signal: Signal) -> bool {
+    pub(super) fn add(&mut self, now: Timestamp, time: Timestamp, signal: Signal) -> bool {
         if time.day() <= now.day() - DAYS_MAX {
             return false;
         }
         if time.day() >= now.day() - 1 {
-            insert(&mut self.hours, Pane::of(time.hour(), time, event, signal));
+            insert(&mut self.hours, Pane::of(time.hour(), signal));
         } else {
-            insert(&mut self.days, Pane::of(time.day(), time, event, signal));
+            insert(&mut self.days, Pane::of(time.day(), signal));
         }
         true
     }
@@ -187,11 +146,11 @@ impl Panes {
 
     /// Appends both lists.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for (panes, unit_ms) in [(&self.days, DAY_MS), (&self.hours, HOUR_MS)] {
+        for panes in [&self.days, &self.hours] {
             put_u64(out, panes.len() as u64);
             let mut previous = 0;
             for pane in panes {
-                pane.write(out, previous, unit_ms);
+                pane.write(out, previous);
                 previous = pane.index;
             }
         }
@@ -206,7 +165,7 @@ impl Panes {
             panes.clear();
             let mut previous = 0;
             for _ in 0..reader.count()? {
-                let pane = Pane::read(reader, previous, unit_ms)?;
+                let pane = Pane::read(reader, previous, Timestamp::LATEST.0 / unit_ms)?;
                 previous = pane.index;
                 panes.push(pane);
             }
@@ -263,7 +222,7 @@ mod tests {
                     let time = Timestamp(hour * HOUR_MS);
                     latest = latest.max(time);
                     panes.advance(latest);
-                    panes.add(latest, time, EventHash(u64::try_from(hour * 7 + score + 2_000_000).unwrap()), signal(*score, *weight));
+                    panes.add(latest, time, signal(*score, *weight));
                 }
                 panes.advance(now);
                 panes
@@ -288,12 +247,12 @@ mod tests {
         for hour in 0..72 {
             let time = Timestamp(hour * HOUR_MS);
             panes.advance(time);
-            assert!(panes.add(time, time, EventHash(1), signal(500_000, 1_000_000)));
+            assert!(panes.add(time, time, signal(500_000, 1_000_000)));
         }
         assert_eq!((panes.days.len(), panes.hours.len()), (1, 48));
         assert_eq!(panes.days[0].n, 24);
         panes.advance(Timestamp(DAYS_MAX * DAY_MS));
         assert_eq!((panes.days.len(), panes.hours.len()), (2, 0));
-        assert!(!panes.add(Timestamp(DAYS_MAX * DAY_MS), Timestamp(0), EventHash(1), signal(0, 0)));
+        assert!(!panes.add(Timestamp(DAYS_MAX * DAY_MS), Timestamp(0), signal(0, 0)));
     }
 }

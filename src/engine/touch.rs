@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Takes a touchpoint into the panes only: too late for anything else.
 pub(super) fn touch_panes(customer: &mut Customer, scored: &Scored<'_>) {
     for signal in scored.signals.iter().flatten() {
-        customer.panes.add(customer.now, scored.occurred_at, scored.event, *signal);
+        customer.panes.add(customer.now, scored.occurred_at, *signal);
     }
 }
 
@@ -59,7 +59,7 @@ fn add_signals(
 ) -> Option<Mark> {
     let (mut sum, mut weight) = (Micro::ZERO, Micro::ZERO);
     for signal in signals.iter().flatten().filter(|signal| signal.weight > Micro::ZERO) {
-        customer.panes.add(customer.now, scored.occurred_at, scored.event, *signal);
+        customer.panes.add(customer.now, scored.occurred_at, *signal);
         sum += signal.score.times(signal.weight);
         weight += signal.weight;
     }
@@ -170,7 +170,7 @@ pub(super) fn end_conversations(customer: &mut Customer, settings: &Settings, ke
             let weight = settings.timing.conversation_weight;
             let signal = Signal { score, weight, source: SignalSource::Conversation };
             let last = conversation.last;
-            customer.panes.add(customer.now, last.time, last.event, signal);
+            customer.panes.add(customer.now, last.time, signal);
             remember(customer, Recent { mark: Mark { value: score.times(weight), ..last }, weight });
         }
     }

@@ -7,9 +7,9 @@ use crate::codec::encode;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
 use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Meta, Restored, Restorer};
-use crate::model::{AlertChange, Channel, ExperienceChange, Scored, Timestamp, Touchpoint};
+use crate::model::{AlertChange, Channel, ExperienceChange, Scored, Timestamp, Touchpoint, hash64};
 use crate::sentiment::Scorer;
-use std::collections::BTreeMap;
+use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// What became of one record.
@@ -46,7 +46,8 @@ pub struct Partition {
     outputs: Vec<Output>,
     alerts: Vec<AlertChange>,
     experience: Vec<(Arc<str>, Published)>,
-    experience_index: BTreeMap<Arc<str>, usize>,
+    /// Places in `experience` by customer.
+    experience_index: HashTable<usize>,
     dlq: Vec<DeadLetter>,
     dlq_bytes: usize,
     inputs: u64,
@@ -92,7 +93,7 @@ impl Partition {
             outputs: Vec::new(),
             alerts: Vec::new(),
             experience: Vec::new(),
-            experience_index: BTreeMap::new(),
+            experience_index: HashTable::new(),
             dlq: Vec::new(),
             dlq_bytes: 0,
             inputs: 0,
@@ -267,17 +268,19 @@ impl Partition {
 
     /// Several changes of one customer become one: the first's `before`, the last's everything else.
     fn publish(&mut self, customer_id: Arc<str>, mut published: Published) {
-        let next = self.experience.len();
-        let index = *self.experience_index.entry(Arc::clone(&customer_id)).or_insert(next);
-        match self.experience.get_mut(index) {
-            None => self.experience.push((customer_id, published)),
-            Some((_, before)) => {
-                if let (Published::Change(before), Published::Change(change)) = (&*before, &mut published) {
-                    change.before = before.before;
-                }
-                *before = published;
+        let (hash, experience) = (hash64(customer_id.as_bytes()), &mut self.experience);
+        let is_same = |place: &usize| experience.get(*place).is_some_and(|(known, _)| *known == customer_id);
+        let found = self.experience_index.find(hash, is_same).copied();
+        if let Some((_, before)) = found.and_then(|place| experience.get_mut(place)) {
+            if let (Published::Change(before), Published::Change(change)) = (&*before, &mut published) {
+                change.before = before.before;
             }
+            *before = published;
+            return;
         }
+        experience.push((customer_id, published));
+        let hash_of = |place: &usize| experience.get(*place).map_or(0, |(known, _)| hash64(known.as_bytes()));
+        self.experience_index.insert_unique(hash, experience.len() - 1, hash_of);
     }
 
     fn see(&mut self, scored: &Scored<'_>, known: bool) {
