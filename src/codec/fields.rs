@@ -44,7 +44,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The touchpoint, if every field holds what it may.
-    pub(super) fn touchpoint(mut self, input: &'a Input) -> Result<Touchpoint<'a>, Rejection> {
+    pub(super) fn touchpoint(&mut self, input: &'a Input) -> Result<Touchpoint<'a>, Rejection> {
         let (channel, channel_unknown) = self.channel(input)?;
         let source = match self.id(Field::Source)? {
             Some(source) => source,

@@ -9,20 +9,21 @@ use crate::model::{Instrument, Timestamp};
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::LazyLock;
 
-/// Reads the fields of a touchpoint.
-pub(super) fn touchpoint(payload: &[u8]) -> Result<Fields<'_>, Rejection> {
-    let Raw { mut fields, rating } = whole(payload)?;
+/// Reads the fields of a touchpoint into empty ones: in place, they are a kilobyte.
+pub(super) fn touchpoint<'a>(payload: &'a [u8], fields: &mut Fields<'a>) -> Result<(), Rejection> {
+    let rating = whole(payload, Raw(fields))?;
     fields.rating = rating_parts(rating)?;
-    Ok(fields)
+    Ok(())
 }
 
 /// Reads any JSON.
 pub(super) fn tree(payload: &[u8]) -> Result<Node<'_>, Rejection> {
-    whole(payload)
+    whole(payload, PhantomData::<Node<'_>>)
 }
 
 /// The event time of a touchpoint, past everything else.
@@ -53,11 +54,14 @@ fn only_occurred_at(payload: &[u8]) -> Option<Timestamp> {
     ends.then_some(Timestamp(time))
 }
 
-fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Rejection> {
+fn whole<'a, S: DeserializeSeed<'a>>(payload: &'a [u8], seed: S) -> Result<S::Value, Rejection> {
     // Checked once for the whole record: cheaper than string by string.
     let text = std::str::from_utf8(payload)
         .map_err(|error| Rejection { code: Code::Malformed, detail: format!("byte {}", error.valid_up_to()) })?;
-    serde_json::from_str(text).map_err(|error| classify(&error, payload))
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = seed.deserialize(&mut deserializer);
+    let value = value.and_then(|value| deserializer.end().map(|()| value));
+    value.map_err(|error| classify(&error, payload))
 }
 
 /// The code of a parser's error. serde_json names these two only in its text; `tests` holds it to them.
@@ -87,43 +91,40 @@ fn is_not_a_number(error: &serde_json::Error, payload: &[u8]) -> bool {
     error.is_syntax() && near.windows(3).take(2).any(|word| word == b"NaN" || word == b"Inf")
 }
 
-/// The object as read; the rating is taken apart afterwards.
-struct Raw<'a> {
-    fields: Fields<'a>,
-    rating: Node<'a>,
-}
+/// Fills the fields from an object; answers the rating, which is taken apart afterwards.
+struct Raw<'f, 'a>(&'f mut Fields<'a>);
 
-impl<'de> Deserialize<'de> for Raw<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+impl<'de> DeserializeSeed<'de> for Raw<'_, 'de> {
+    type Value = Node<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw<'de>;
+impl<'de> Visitor<'de> for Raw<'_, 'de> {
+    type Value = Node<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut raw = Raw { fields: Fields::new(false), rating: Node::Null };
+        let mut rating = Node::Null;
         let mut seen = 0_u32;
         while let Some(Borrowed(key)) = map.next_key()? {
             let value: Node<'de> = map.next_value()?;
             let slot = match (Field::parse(&key), key.as_ref()) {
                 (Some(field), _) => {
-                    raw.fields.set(field, value);
+                    self.0.set(field, value);
                     field as u32
                 }
                 (None, "rating") => {
-                    raw.rating = value;
+                    rating = value;
                     30
                 }
                 (None, "attributes") => {
-                    raw.fields.attributes = entries(value).map_err(de::Error::custom)?;
+                    self.0.attributes = entries(value).map_err(de::Error::custom)?;
                     31
                 }
                 (None, _) => continue,
@@ -133,7 +134,7 @@ impl<'de> Visitor<'de> for RawVisitor {
             }
             seen |= 1 << slot;
         }
-        Ok(raw)
+        Ok(rating)
     }
 
     /// Not an object; read to its end, because what is wrong in it says more.

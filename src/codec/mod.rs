@@ -7,6 +7,7 @@ pub mod mapping;
 pub mod node;
 
 use crate::model::{Channel, Position, Timestamp, Touchpoint};
+use fields::Fields;
 use mapping::{Mapping, TimeFormat};
 use node::Pointer;
 use serde::Serializer;
@@ -167,11 +168,16 @@ fn reject(code: Code, detail: &str) -> Rejection {
 /// A [`Rejection`] with a stable code.
 pub fn decode<'a>(input: &'a Input, record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
     let value = record.value.filter(|value| !value.is_empty()).ok_or_else(|| reject(Code::Empty, "value"))?;
-    let fields = match &input.format {
-        Format::Touchpoint => json::touchpoint(value)?,
-        Format::Json(mapping) | Format::Csv(mapping) => mapping.apply(&json::tree(value)?, key_text(record.key)?)?,
-    };
-    fields.touchpoint(input)
+    match &input.format {
+        Format::Touchpoint => {
+            let mut fields = Fields::new(false);
+            json::touchpoint(value, &mut fields)?;
+            fields.touchpoint(input)
+        }
+        Format::Json(mapping) | Format::Csv(mapping) => {
+            mapping.apply(&json::tree(value)?, key_text(record.key)?)?.touchpoint(input)
+        }
+    }
 }
 
 /// The record's key as text; none when there is none. A key that is no text is refused only by mappings that read it.
