@@ -12,7 +12,7 @@ use crate::rules::{self, Kind};
 use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
-pub(super) const RECENT_MAX: usize = 8;
+pub(super) const RECENT_MAX: usize = 6;
 /// Turns of a conversation remembered; further ones push out the oldest.
 pub(super) const TURNS_MAX: usize = 64;
 /// Values remembered for the most frequent value of a context attribute.

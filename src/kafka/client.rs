@@ -54,7 +54,7 @@ impl Clients {
         let mut config = self.common();
         config.set("check.crcs", "true");
         config.set("queued.min.messages", "20000");
-        config.set("queued.max.messages.kbytes", "8192");
+        config.set("queued.max.messages.kbytes", "4096");
         config.set("fetch.queue.backoff.ms", "20");
         config.set("fetch.wait.max.ms", "100");
         set_all(&mut config, &self.kafka.consumer_properties);
