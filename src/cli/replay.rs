@@ -29,13 +29,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Experience changes go here as JSON lines
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topics", "journal"])]
     experience: Option<PathBuf>,
     /// Split customers over so many partitions, as Kafka would
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["topics", "journal"], value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
     /// Input (of the configuration) that the files belong to, where there are several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["topics", "journal"])]
     input: Option<String>,
     #[command(flatten)]
     kafka: replay_topics::KafkaArgs,

@@ -217,6 +217,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Whether the customer id comes from the record's key.
+    pub(super) fn takes_id_from_key(&self) -> bool {
+        self.fields.iter().any(|(field, expr)| *field == Field::CustomerId && expr.from == From::Key)
+    }
+
     /// The fields of a record.
     pub(super) fn apply<'a>(&'a self, root: &Node<'a>, key: Option<&'a str>) -> Result<Fields<'a>, Rejection> {
         let mut fields = Fields::new(true);

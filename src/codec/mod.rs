@@ -143,6 +143,17 @@ pub struct Input {
     pub junk_ids: Vec<String>,
 }
 
+impl Input {
+    /// Whether the customer id comes from the record's key.
+    #[must_use]
+    pub fn takes_id_from_key(&self) -> bool {
+        match &self.format {
+            Format::Touchpoint => false,
+            Format::Json(mapping) | Format::Csv(mapping) => mapping.takes_id_from_key(),
+        }
+    }
+}
+
 impl Default for Input {
     /// Touchpoints as we document them, with nothing assumed.
     fn default() -> Self {

@@ -130,6 +130,9 @@ fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
             &path,
             "must be 0ms: this rule judges one moment",
         );
+        let path = format!("rules.{}.keep_firing_for", row.name);
+        let can_wait = row.kind.is_level() || row.kind.can_hold() || lifecycle.keep_firing_for.0 == 0;
+        checker.require(can_wait, &path, "must be 0ms: what closes this rule is a single moment");
         let action = lifecycle.suggested_action.as_ref();
         let path = format!("rules.{}.suggested_action", row.name);
         checker.require(action.is_none_or(|text| text.len() <= 500), &path, "must not be longer than 500 bytes");

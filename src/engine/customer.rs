@@ -206,7 +206,7 @@ impl Customer {
         alerts.clear();
     }
 
-    /// True when nobody would miss it: no open alert, no journey, no failure waiting for its recovery.
+    /// True when nobody would miss it: no open alert and no journey under way.
     pub(super) fn is_evictable(&self) -> bool {
         !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. })) && self.journeys.is_empty()
     }
@@ -220,7 +220,7 @@ impl Customer {
                 return Some(self.now);
             }
             // A level moves with time alone, so it is read once a day while it fires.
-            let daily = matches!(alert.state, State::Firing { closing: None, .. }) && is_level(alert.kind);
+            let daily = matches!(alert.state, State::Firing { closing: None, .. }) && alert.kind.is_level();
             let daily = daily.then(|| self.now.plus(DAY_MS));
             [alert.state.deadline(lifecycle), daily].into_iter().flatten().min()
         });
@@ -271,9 +271,4 @@ impl Customer {
     pub(super) fn has_seen(&self, event: EventHash) -> bool {
         self.seen.contains(&event.0.to_le_bytes())
     }
-}
-
-/// Rules whose figure moves with time alone.
-pub(super) const fn is_level(kind: Kind) -> bool {
-    matches!(kind, Kind::SentimentDrop | Kind::ExpectationGap | Kind::DoubleDeviation)
 }

@@ -1,6 +1,6 @@
 //! What a touchpoint, or the passing of time, means for the rules: gathers each rule's facts and judges them.
 
-use super::customer::{Customer, FailureMark, Journey, Mark};
+use super::customer::{AlertState, Customer, FailureMark, Journey, Mark};
 use super::figures::{self, Derived};
 use super::turn::{Basis, Subject, Turn};
 use crate::model::{Evidence, Item, ItemType, Micro, Outcome, Scored, Timestamp, hash64};
@@ -43,6 +43,7 @@ pub(super) fn read_timers(turn: &mut Turn<'_>, customer: &mut Customer, derived:
     read_silence(turn, customer);
     read_levels(turn, customer, derived);
     read_waiting(turn, customer);
+    forget_journeys(customer);
 }
 
 /// The rules that read a level: perception, expectation, failures.
@@ -128,15 +129,18 @@ fn failure_of(
     match kind.failure.or(reopened.then_some(Failure::Reopened))? {
         Failure::Payment => {
             let since = scored.occurred_at.minus(rule.payment_window.0);
-            customer.refused_payments.retain(|mark| mark.time > since);
+            let kept_since = customer.now.minus(rule.payment_window.0).min(since);
+            customer.refused_payments.retain(|mark| mark.time > kept_since);
             customer.refused_payments.push(Mark::of(scored, Micro::ONE));
-            let count = u32::try_from(customer.refused_payments.len()).unwrap_or(u32::MAX);
+            let until = scored.occurred_at.plus(rule.payment_window.0);
+            let is_near = |mark: &&Mark| mark.time > since && mark.time < until;
+            let count = u32::try_from(customer.refused_payments.iter().filter(is_near).count()).unwrap_or(u32::MAX);
             let facts = FailureFacts::Payments(count);
             if !service_failure::is_failure(rule, facts) {
                 return None;
             }
             let marks = std::mem::take(&mut customer.refused_payments);
-            Some((facts, marks.iter().map(|mark| mark.evidence(Micro::ONE)).collect()))
+            Some((facts, marks.iter().filter(is_near).map(|mark| mark.evidence(Micro::ONE)).collect()))
         }
         Failure::Crash if customer.journeys.is_empty() => None,
         // A reopened case is a second failure, never the first.
@@ -268,7 +272,8 @@ fn read_rating(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>
     if let Some(reading) = detractor::read(&rules.detractor, rating, before) {
         let subject = Subject { kind: Kind::Detractor, item: None, origin: Mark::of(scored, rating.value) };
         if matches!(reading.verdict, Verdict::Open(_)) {
-            turn.judge(customer, &subject, reading, Basis::Origin);
+            let answer = [subject.origin.evidence(rating.value)];
+            turn.judge(customer, &subject, reading, Basis::Lines(&answer));
         }
     }
     match known.and_then(|at| customer.ratings.get_mut(at)) {
@@ -346,11 +351,13 @@ fn stall_journeys(turn: &mut Turn<'_>, customer: &mut Customer) {
         let reading = journey_stalled::read(rule, now.since(started), journey.deadline.since(started));
         turn.judge(customer, &subject_of(&journey), reading, Basis::Origin);
     }
-    // A stalled journey is remembered as long as its alert lives, so that completing it can close the alert.
+}
+
+/// A stalled journey is remembered as long as its alert lives, so that completing it can close the alert.
+fn forget_journeys(customer: &mut Customer) {
     let alerts = &customer.alerts;
     customer.journeys.retain(|journey| {
-        let told =
-            |alert: &super::customer::AlertState| alert.kind == Kind::JourneyStalled && alert.item == journey.item;
+        let told = |alert: &AlertState| alert.kind == Kind::JourneyStalled && alert.item == journey.item;
         !journey.stalled || alerts.iter().any(told)
     });
 }

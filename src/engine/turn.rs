@@ -1,6 +1,6 @@
 //! One reading of one customer: takes verdicts through the lifecycle and tells what changed.
 
-use super::customer::{AlertState, Customer, Mark, is_level};
+use super::customer::{AlertState, Customer, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
@@ -82,7 +82,7 @@ impl<'a> Turn<'a> {
             Some(alert) if !matches!(before, Some(State::Cooling { .. })) => alert,
             _ => self.fresh(subject, &reading),
         };
-        let revised = self.out_of_order && is_level(subject.kind) && alert.origin.value != reading.after;
+        let revised = self.out_of_order && subject.kind.is_level() && alert.origin.value != reading.after;
         let told = match change {
             Change::Opened(severity) if !self.may_open(customer) => {
                 state = lifecycle::cooling(customer.now, severity, lifecycle);
@@ -100,7 +100,7 @@ impl<'a> Turn<'a> {
         if let Some((phase, severity, reason)) = told {
             alert.revision = if phase == Phase::Opened { 0 } else { alert.revision.saturating_add(1) };
             // A rule that has nothing new to measure ends with the figure it was told with.
-            if phase != Phase::Resolved || is_level(subject.kind) {
+            if phase != Phase::Resolved || subject.kind.is_level() {
                 alert.take(&reading);
             }
             self.tell(customer, &alert, lifecycle, (phase, severity, reason), basis);

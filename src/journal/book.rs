@@ -25,6 +25,8 @@ const LOW_LOAD_TOUCHPOINTS: u64 = 500;
 const CATCH_UP_IMAGES: u64 = 500;
 /// … and when the tail is too long: bounds the transaction at some MiB.
 const TAIL_IMAGES: u64 = 5_000;
+/// Images one transaction of a clean stop writes: some MiB, delivered well within a transaction's timeout.
+const STOP_IMAGES: u64 = 20_000;
 
 /// Who writes: the part of every header that does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,8 @@ pub struct ImagePolicy {
 pub enum ImagesDue {
     /// Those that are due.
     Due,
-    /// All that are out of date: a clean stop. The tail is empty afterwards.
+    /// All that are out of date, at most 20,000 a transaction: a clean stop, repeated until none is left. The tail is
+    /// empty then.
     All,
 }
 
@@ -223,7 +226,7 @@ impl Book {
         self.carry.1 = earned.rem_euclid(Micro::SCALE);
         let mut budget = u64::try_from(whole).unwrap_or(0).saturating_sub(written);
         budget = match due {
-            ImagesDue::All => u64::MAX,
+            ImagesDue::All => STOP_IMAGES,
             ImagesDue::Due if self.tail.touchpoints() > self.policy.tail_max => budget.max(TAIL_IMAGES),
             ImagesDue::Due => budget,
         };

@@ -147,6 +147,7 @@ impl Worker<'_> {
             owned.partition.journal_delivered(staged.seq, offset);
         }
         owned.is_checkpoint_due = false;
+        owned.is_start_due = false;
         owned.progressed_at = status::now();
         let fates = owned.new_fates();
         let bytes: usize = staged.journal.iter().map(Vec::len).sum();

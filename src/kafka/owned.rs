@@ -31,6 +31,8 @@ pub(super) struct Owned<'f> {
     pub(super) is_stopped: bool,
     /// Nothing is read, and images are out of date for longer than the checkpoint interval.
     pub(super) is_checkpoint_due: bool,
+    /// Where its sources start was chosen here and is not committed yet.
+    pub(super) is_start_due: bool,
     /// When a transaction last committed.
     pub(super) progressed_at: Timestamp,
     /// Fates as last told to the signals.
@@ -49,6 +51,7 @@ impl<'f> Owned<'f> {
             idle_since: None,
             is_stopped: false,
             is_checkpoint_due: false,
+            is_start_due: false,
             progressed_at: status::now(),
         };
         owned.forget_queue();
@@ -132,7 +135,7 @@ impl<'f> Owned<'f> {
 
     /// Whether a transaction would hold anything.
     pub(super) fn has_work(&self) -> bool {
-        self.is_checkpoint_due || self.partition.pending() != Pending::default()
+        self.is_checkpoint_due || self.is_start_due || self.partition.pending() != Pending::default()
     }
 
     /// What was added to each fate since the last call.

@@ -132,12 +132,17 @@ impl Restore<'_> {
     }
 
     fn read_journal(&self, restorers: &mut BTreeMap<i32, (Restorer, u64)>) -> Result<(), Error> {
+        let log = client::plain_consumer(&self.shell.clients.ends(), "creating a client")?;
+        let journal = &self.shell.topics.journal;
         let mut starts = BTreeMap::new();
         for (partition, (restorer, _)) in restorers.iter_mut() {
             let from = restorer
                 .from_offset()
                 .map_err(|refusal| Error::Refused(format!("partition {partition}: {refusal}")))?;
-            starts.insert(*partition, from.map_or(Offset::Beginning, Offset::Offset));
+            // Retention may have taken records the checkpoint still points to but nobody needs: after a long quiet time
+            // all of them. If one is missing that is needed, the chain of headers shows it.
+            let first = self.patiently(|| first(&log, journal, *partition))?;
+            starts.insert(*partition, from.map_or(Offset::Beginning, |from| Offset::Offset(from.max(first))));
         }
         self.read(&self.shell.topics.journal, &starts, &mut |message| {
             let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };
@@ -170,6 +175,11 @@ impl Restore<'_> {
 fn end(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
     let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
     ends.map(|(_, end)| end).map_err(Error::client(format!("reading the end of {topic}-{partition}")))
+}
+
+fn first(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
+    let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+    ends.map(|(first, _)| first).map_err(Error::client(format!("reading the start of {topic}-{partition}")))
 }
 
 fn refused(message: &BorrowedMessage<'_>, refusal: &dyn std::fmt::Display) -> Error {

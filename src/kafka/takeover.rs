@@ -78,27 +78,36 @@ impl Worker<'_> {
 
     /// Adds a partition whose state is complete; a source nobody has read yet begins at `start_from`.
     fn own(&mut self, index: i32, mut partition: Partition, committed: &CommittedOffsets) -> Result<(), Error> {
-        let mut truncated = None;
+        let (mut stop, mut is_start_due) = (partition.stop_reason(), false);
         for (source, topic) in (0_u16..).zip(&self.shell.topics.inputs) {
             let at = usize::from(source);
             let (first, next) = self.patiently(|worker| worker.fetch.watermarks(at, index))?;
             let known = partition.next_offset(source).or_else(|| committed.offsets.get(at).copied().flatten());
             match known {
                 Some(offset) if offset < first => {
-                    truncated = Some(format!(
+                    stop = Some(format!(
                         "input_truncated: {topic}-{index} begins at {first}, the next record is {offset}: \
                          {} records are gone",
                         first - offset
                     ));
                 }
                 Some(_) => {}
-                None => partition.start_at(source, self.first_offset(at, index, first, next)?),
+                None => {
+                    partition.start_at(source, self.first_offset(at, index, first, next)?);
+                    is_start_due = true;
+                }
             }
         }
         let sources = self.shell.topics.inputs.len();
-        self.owned.insert(index, Owned::new(partition, sources, self.shell.kafka.queue_marks));
+        let mut owned = Owned::new(partition, sources, self.shell.kafka.queue_marks);
+        if is_start_due {
+            // Committed at once: the next owner must begin here too, not where "latest" is by then.
+            owned.is_start_due = true;
+            self.begun.get_or_insert_with(Instant::now);
+        }
+        self.owned.insert(index, owned);
         self.shell.status.update(index, |status| status.state = State::Running);
-        if let Some(reason) = truncated {
+        if let Some(reason) = stop {
             self.stop(index, &reason);
         }
         Ok(())

@@ -320,9 +320,14 @@ impl<'a> Worker<'a> {
         }
         self.commit(ImagesDue::Due)?;
         let partitions: Vec<i32> = self.owned.keys().copied().collect();
-        for partition in partitions.into_iter().take_while(|_| started.elapsed() < budget) {
-            self.shell.status.beat(self.index, status::now());
-            self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+        for partition in partitions {
+            let is_dirty = |worker: &Self| {
+                worker.owned.get(&partition).is_some_and(|owned| owned.partition.book().dirty_customers() > 0)
+            };
+            while is_dirty(&self) && started.elapsed() < budget {
+                self.shell.status.beat(self.index, status::now());
+                self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+            }
         }
         tracing::info!(
             worker = self.index,

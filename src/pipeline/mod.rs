@@ -61,6 +61,13 @@ impl Plan {
         }
         codec::decode(input, raw)
     }
+
+    /// Whether the input of a source takes the customer id from the record's key.
+    #[must_use]
+    pub fn takes_id_from_key(&self, source: u16) -> bool {
+        let input = self.sources.get(usize::from(source)).and_then(|(_, input)| self.inputs.get(*input));
+        input.is_some_and(codec::Input::takes_id_from_key)
+    }
 }
 
 /// What the numbers in outputs stand for.

@@ -139,14 +139,16 @@ impl Partition {
         fate
     }
 
-    /// Whether the record's key belongs on this partition.
+    /// Whether the customer belongs on this partition. The key decides only where the mapping takes the id from it: a
+    /// topic keyed by anything else would spread a customer over engines.
     fn at_home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>) -> Result<(), Rejection> {
         let partitions = self.plan.partitions;
         if partitions > 0 {
-            let key = raw.key.unwrap_or(touchpoint.customer_id.as_bytes());
+            let key = raw.key.filter(|_| self.plan.takes_id_from_key(raw.position.source));
+            let key = key.unwrap_or(touchpoint.customer_id.as_bytes());
             let home = murmur::partition_of(key, partitions);
             if home != self.number {
-                let detail = format!("the key belongs on partition {home} of {partitions} (murmur2)");
+                let detail = format!("the customer belongs on partition {home} of {partitions} (murmur2)");
                 return Err(Rejection { code: Code::ForeignPartition, detail });
             }
         }
@@ -211,30 +213,35 @@ impl Partition {
         self.drain(None);
     }
 
-    /// Fires what stream time has passed by the grace.
+    /// Fires what stream time has passed by the grace: one tick, so that a jump in time does not make one transaction
+    /// of all timers; the next record, or the idle clock, goes on.
     fn tick_due(&mut self) {
         if let Some(watermark) = self.book.meta().watermark {
-            self.tick_to(watermark.minus(self.plan.settings.timing.timer_grace.0));
+            self.tick(watermark.minus(self.plan.settings.timing.timer_grace.0));
         }
     }
 
-    fn tick_to(&mut self, time: Timestamp) {
-        while self.engine.next_deadline().is_some_and(|deadline| deadline <= time) {
+    /// Answers whether something was due.
+    fn tick(&mut self, time: Timestamp) -> bool {
+        let is_due = self.engine.next_deadline().is_some_and(|deadline| deadline <= time);
+        if is_due {
             self.feed(&Input::Tick(time));
         }
+        is_due
     }
 
-    /// An idle partition: nothing to read, and the clock says `now`. Fires what it has passed by the grace.
+    /// An idle partition: nothing to read, and the clock says `now`. Fires what it has passed by the grace, one tick a
+    /// call.
     pub fn idle(&mut self, now: Timestamp) {
         let meta = self.book.meta_mut();
         meta.clock = meta.clock.max(Some(now));
-        self.tick_to(now.minus(self.plan.settings.timing.timer_grace.0));
+        self.tick(now.minus(self.plan.settings.timing.timer_grace.0));
     }
 
     /// The end of a finished history: fires what lies at or before the watermark, and nothing later.
     pub fn finish(&mut self) {
         if let Some(watermark) = self.book.meta().watermark {
-            self.tick_to(watermark);
+            while self.tick(watermark) {}
         }
     }
 

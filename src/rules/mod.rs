@@ -87,6 +87,12 @@ impl Kind {
         matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad)
     }
 
+    /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
+    #[must_use]
+    pub const fn is_level(self) -> bool {
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation)
+    }
+
     /// The name in alerts, metrics and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
