@@ -24,6 +24,8 @@ mod kafka_real;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod schemas;
