@@ -139,18 +139,6 @@ pub trait Signals: Send + Sync + std::fmt::Debug {
     fn merge_forced(&self, count: u64);
 }
 
-/// Signals that go nowhere: `topics`, `replay`, tests.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSignals;
-
-impl Signals for NoSignals {
-    fn committed(&self, _committed: &Committed<'_>) {}
-    fn transaction(&self, _outcome: Outcome, _took: Duration) {}
-    fn producer_recreated(&self) {}
-    fn restored(&self, _records: u64, _took: Duration) {}
-    fn merge_forced(&self, _count: u64) {}
-}
-
 #[derive(Debug)]
 struct Owned {
     status: PartitionStatus,

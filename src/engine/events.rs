@@ -224,9 +224,7 @@ fn recover(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, en
     for (mark, item) in recovered {
         let reading =
             close(&service_failure::read(&turn.settings.rules.service_failure, FailureFacts::Once), "recovered");
-        if customer.alerts.iter().any(|alert| alert.kind == Kind::ServiceFailure && alert.item == item) {
-            turn.judge(customer, &Subject { kind: Kind::ServiceFailure, item, origin: mark }, reading, Basis::Origin);
-        }
+        turn.judge(customer, &Subject { kind: Kind::ServiceFailure, item, origin: mark }, reading, Basis::Origin);
     }
 }
 
@@ -285,8 +283,7 @@ fn read_rating(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>
 
 fn start_journey(turn: &Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
     let Some((name, deadline_ms)) = entry.and_then(|entry| entry.starts) else { return };
-    let hash = |id: Option<&str>| id.map_or(0, |id| hash64(id.as_bytes()));
-    let (order, session) = (hash(scored.order_id), hash(scored.session_id));
+    let (order, session) = journey_keys(scored);
     let same = |journey: &Journey| journey.name == name && journey.order == order && journey.session == session;
     if customer.journeys.iter().any(same) {
         return;
@@ -307,30 +304,32 @@ fn complete_journeys(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scor
     if completes.is_empty() {
         return;
     }
-    let hash = |id: Option<&str>| id.map_or(0, |id| hash64(id.as_bytes()));
-    let (order, session) = (hash(scored.order_id), hash(scored.session_id));
+    let (order, session) = journey_keys(scored);
     let differs = |a: u64, b: u64| a != 0 && b != 0 && a != b;
     let is_completed = |journey: &Journey| {
         let other =
             differs(journey.order, order) || ((journey.order == 0 || order == 0) && differs(journey.session, session));
         completes.contains(&journey.name) && !other && journey.started.time <= scored.occurred_at
     };
-    let (completed, open) =
-        std::mem::take(&mut customer.journeys).into_iter().partition(|journey| is_completed(journey));
-    customer.journeys = open;
-    for journey in Vec::from_iter::<Vec<Journey>>(completed) {
-        end_stalled(turn, customer, &journey, "completed");
+    let completed: Vec<Journey> = customer.journeys.extract_if(.., |journey| is_completed(journey)).collect();
+    for journey in completed {
+        end_stalled(turn, customer, &journey);
     }
 }
 
-fn end_stalled(turn: &mut Turn<'_>, customer: &mut Customer, journey: &Journey, reason: &'static str) {
+/// Ends the alert about a journey, if there is one.
+fn end_stalled(turn: &mut Turn<'_>, customer: &mut Customer, journey: &Journey) {
     let open_ms = customer.now.since(journey.started.time);
     let rule = &turn.settings.rules.journey_stalled;
-    let reading = close(&journey_stalled::read(rule, open_ms, journey.deadline.since(journey.started.time)), reason);
-    let subject = subject_of(journey);
-    if customer.alerts.iter().any(|alert| alert.kind == subject.kind && alert.item == subject.item) {
-        turn.judge(customer, &subject, reading, Basis::Origin);
-    }
+    let reading =
+        close(&journey_stalled::read(rule, open_ms, journey.deadline.since(journey.started.time)), "completed");
+    turn.judge(customer, &subject_of(journey), reading, Basis::Origin);
+}
+
+/// Hashes of order and session id, by which journeys are told apart; 0 = none.
+fn journey_keys(scored: &Scored<'_>) -> (u64, u64) {
+    let hash = |id: Option<&str>| id.map_or(0, |id| hash64(id.as_bytes()));
+    (hash(scored.order_id), hash(scored.session_id))
 }
 
 fn subject_of(journey: &Journey) -> Subject {

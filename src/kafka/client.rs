@@ -50,6 +50,16 @@ impl Clients {
         config
     }
 
+    /// The user's properties for consumers, then those the guarantees rest on: they have the last word.
+    fn guard_reading(&self, config: &mut ClientConfig) {
+        set_all(config, &self.kafka.consumer_properties);
+        config.set("group.id", &self.kafka.group_id);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("isolation.level", "read_committed");
+    }
+
     fn consumer(&self) -> ClientConfig {
         let mut config = self.common();
         config.set("check.crcs", "true");
@@ -57,12 +67,7 @@ impl Clients {
         config.set("queued.max.messages.kbytes", "4096");
         config.set("fetch.queue.backoff.ms", "20");
         config.set("fetch.wait.max.ms", "100");
-        set_all(&mut config, &self.kafka.consumer_properties);
-        config.set("group.id", &self.kafka.group_id);
-        config.set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("isolation.level", "read_committed");
+        self.guard_reading(&mut config);
         config
     }
 
@@ -71,12 +76,7 @@ impl Clients {
         let mut config = self.common();
         config.set("session.timeout.ms", "45000");
         config.set("max.poll.interval.ms", "60000");
-        set_all(&mut config, &self.kafka.consumer_properties);
-        config.set("group.id", &self.kafka.group_id);
-        config.set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("isolation.level", "read_committed");
+        self.guard_reading(&mut config);
         config.set("partition.assignment.strategy", "range");
         if let Some(instance) = &self.kafka.group_instance_id {
             config.set("group.instance.id", format!("{instance}-{worker}"));

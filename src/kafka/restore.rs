@@ -105,8 +105,8 @@ impl Restore<'_> {
         let stable = client::plain_consumer(&self.shell.clients.restore(), "creating a client")?;
         for topic in [&self.shell.topics.images, &self.shell.topics.journal] {
             for partition in partitions {
-                let end = self.patiently(|| end(&all, topic, *partition))?;
-                while self.patiently(|| self::end(&stable, topic, *partition))? < end {
+                let (_, end) = self.patiently(|| bounds(&all, topic, *partition))?;
+                while self.patiently(|| bounds(&stable, topic, *partition))?.1 < end {
                     if Instant::now() >= deadline {
                         return Err(Error::Refused(format!(
                             "{topic}-{partition}: a transaction of an earlier owner is still open; \
@@ -141,7 +141,7 @@ impl Restore<'_> {
                 .map_err(|refusal| Error::Refused(format!("partition {partition}: {refusal}")))?;
             // Retention may have taken records the checkpoint still points to but nobody needs: after a long quiet time
             // all of them. If one is missing that is needed, the chain of headers shows it.
-            let first = self.patiently(|| first(&log, journal, *partition))?;
+            let (first, _) = self.patiently(|| bounds(&log, journal, *partition))?;
             starts.insert(*partition, from.map_or(Offset::Beginning, |from| Offset::Offset(from.max(first))));
         }
         self.read(&self.shell.topics.journal, &starts, &mut |message| {
@@ -172,14 +172,10 @@ impl Restore<'_> {
     }
 }
 
-fn end(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
-    let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
-    ends.map(|(_, end)| end).map_err(Error::client(format!("reading the end of {topic}-{partition}")))
-}
-
-fn first(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<i64, Error> {
-    let ends = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
-    ends.map(|(first, _)| first).map_err(Error::client(format!("reading the start of {topic}-{partition}")))
+/// First offset and end of a log, as this client's isolation level sees it.
+fn bounds(consumer: &BaseConsumer<Plain>, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    let bounds = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+    bounds.map_err(Error::client(format!("reading the bounds of {topic}-{partition}")))
 }
 
 fn refused(message: &BorrowedMessage<'_>, refusal: &dyn std::fmt::Display) -> Error {
