@@ -8,6 +8,7 @@ mod context;
 mod customer;
 mod decay;
 mod events;
+mod features;
 mod figures;
 mod image;
 mod panes;
@@ -21,6 +22,7 @@ use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Pos
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.
