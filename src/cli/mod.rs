@@ -1,12 +1,16 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
+mod as_of;
 mod check;
 mod console;
 mod demo;
+mod feeds;
 mod files;
+mod history;
 mod load;
 mod replay;
 mod replay_topics;
+mod rows;
 mod run;
 mod simulate;
 mod summary;

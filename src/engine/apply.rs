@@ -13,7 +13,7 @@ use crate::rules::TABLE;
 use std::sync::Arc;
 
 /// Net openings of alerts by rule.
-type Opened = [i64; TABLE.len()];
+pub(super) type Opened = [i64; TABLE.len()];
 
 /// All customers of one partition. See the module documentation of `engine` for the life of a transaction.
 #[derive(Debug)]
@@ -261,17 +261,7 @@ fn accept(
     out: &mut Vec<Output>,
 ) -> bool {
     let time = scored.occurred_at;
-    let mut alert_changed = false;
-    while customer.touchpoints > 0 {
-        let deadline = customer.deadline(settings);
-        if deadline > time {
-            break;
-        }
-        alert_changed |= fire(settings, customer, scored.customer_id, deadline, opened, out);
-        if deadline >= customer.forget_at(settings) {
-            customer.clear();
-        }
-    }
+    let alert_changed = fire_until(settings, customer, scored.customer_id, time, opened, out);
     let known = customer.touchpoints > 0;
     let late = known && customer.latest.since(time) > settings.timing.lateness.0;
     customer.remember(scored.event, settings.limits.dedup_entries);
@@ -301,6 +291,30 @@ fn accept(
     events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
     turn.publish(customer, &derived);
     alert_changed | turn.alert_changed
+}
+
+/// Fires a customer's deadlines ≤ `until`, in order; one who is forgotten on the way is empty after it. Answers whether an
+/// alert changed.
+pub(super) fn fire_until(
+    settings: &Settings,
+    customer: &mut Customer,
+    id: &str,
+    until: Timestamp,
+    opened: &mut Opened,
+    out: &mut Vec<Output>,
+) -> bool {
+    let mut alert_changed = false;
+    while customer.touchpoints > 0 {
+        let deadline = customer.deadline(settings);
+        if deadline > until {
+            break;
+        }
+        alert_changed |= fire(settings, customer, id, deadline, opened, out);
+        if deadline >= customer.forget_at(settings) {
+            customer.clear();
+        }
+    }
+    alert_changed
 }
 
 /// Fires a deadline of a customer. Answers whether an alert changed.

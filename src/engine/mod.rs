@@ -11,6 +11,7 @@ mod customer;
 mod decay;
 mod events;
 mod failures;
+mod features;
 mod figures;
 mod image;
 mod journeys;
@@ -27,6 +28,7 @@ use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Pos
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.
