@@ -172,7 +172,10 @@ mod tests {
     use super::*;
     use crate::model::time::HOUR_MS;
 
-    fn items(rows: &[(&str, Option<&str>, bool, i64, Option<i64>)]) -> Items {
+    /// Customer, item, bad, as of, outcome at.
+    type Row = (&'static str, Option<&'static str>, bool, i64, Option<i64>);
+
+    fn items(rows: &[Row]) -> Items {
         let mut items = Items::default();
         for (customer, entity, bad, as_of, outcome) in rows {
             let entity = entity.map(Arc::from);
