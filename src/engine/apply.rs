@@ -7,8 +7,8 @@ use super::figures::derive;
 use super::store::Store;
 use super::turn::{Turn, is_firing};
 use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
-use super::{events, image, touch};
-use crate::model::{Outcome, Scored, Timestamp, hash64};
+use super::{conversations, events, image, touch};
+use crate::model::{Scored, Timestamp, hash64};
 use crate::rules::TABLE;
 use std::sync::Arc;
 
@@ -284,9 +284,9 @@ fn accept(
     turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
     let own = touch::touch(customer, settings, entry, scored);
-    let ends = scored.outcome.is_some_and(ends_conversation);
+    let ends = scored.outcome.is_some_and(conversations::ends);
     let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
-    touch::end_conversations(customer, settings, ended, events::idle_since(&turn, customer.now));
+    conversations::end(customer, settings, ended, events::idle_since(&turn, customer.now));
     let derived = derive(customer, settings);
     events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
     turn.publish(customer, &derived);
@@ -333,13 +333,9 @@ fn fire(
     }
     customer.now = customer.now.max(deadline);
     customer.panes.advance(customer.now);
-    touch::end_conversations(customer, settings, None, events::idle_since(&turn, customer.now));
+    conversations::end(customer, settings, None, events::idle_since(&turn, customer.now));
     let derived = derive(customer, settings);
     events::read_timers(&mut turn, customer, &derived);
     turn.publish(customer, &derived);
     turn.alert_changed
-}
-
-const fn ends_conversation(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Success | Outcome::Failure | Outcome::Abandoned | Outcome::Resolved)
 }
