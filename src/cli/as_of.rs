@@ -1,8 +1,8 @@
 //! `touchline replay --as-of`: features of customers at given moments, from what happened before each.
 
-use super::exit;
 use super::history::{self, Witness};
 use super::rows::{self, Moment};
+use super::{exit, replay};
 use crate::codec::node::Node;
 use crate::config::Config;
 use crate::engine::{Column, Engine, Features, Unit};
@@ -51,10 +51,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let plan = match history::plan(config, sources, args.arrival_field.as_deref()) {
         Ok(plan) => plan,
-        Err(problem) => {
-            eprintln!("touchline: --arrival-field: {problem}");
-            return Ok(ExitCode::from(exit::USAGE));
-        }
+        Err(problem) => return Ok(replay::usage(&problem)),
     };
     let (mut queries, mut names) = (Vec::new(), Vec::new());
     let problems = rows::read(path, &mut |own, row| {

@@ -46,7 +46,7 @@ pub(super) fn plan(
     let mut config = config.clone();
     let mut arrival = Vec::new();
     for pointer in arrival_field.into_iter().flat_map(pointers) {
-        let pointer = Pointer::parse(&pointer)?;
+        let pointer = Pointer::parse(&pointer).map_err(|hint| format!("--arrival-field: {hint}"))?;
         arrival.extend([TimeFormat::Rfc3339, TimeFormat::EpochMs].map(|format| (pointer.clone(), format)));
     }
     config.inputs.iter_mut().for_each(|input| input.arrival.clone_from(&arrival));

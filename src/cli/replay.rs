@@ -78,7 +78,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stderr, reason = "for the person at the terminal")]
-fn usage(problem: &str) -> ExitCode {
+pub(super) fn usage(problem: &str) -> ExitCode {
     eprintln!("touchline: {problem}");
     ExitCode::from(exit::USAGE)
 }

@@ -16,6 +16,8 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod evaluate;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
