@@ -1,6 +1,7 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
 mod as_of;
+mod cases;
 mod check;
 mod console;
 mod demo;
@@ -16,6 +17,7 @@ mod run;
 mod scoreboard;
 mod simulate;
 mod summary;
+mod test;
 mod topics;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,8 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// Your own cases against your configuration: touchpoints in, expected alerts out
+    Test(test::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

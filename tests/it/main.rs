@@ -6,6 +6,7 @@ mod as_of;
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod cases;
 mod check;
 #[cfg(test)]
 mod command;
