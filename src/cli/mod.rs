@@ -1,10 +1,12 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
 mod as_of;
+mod backtest;
 mod cases;
 mod check;
 mod console;
 mod demo;
+mod difference;
 mod evaluate;
 mod feeds;
 mod files;
@@ -50,6 +52,8 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// Two configurations over the same history, and the difference in alerts
+    Backtest(backtest::Args),
     /// Your own cases against your configuration: touchpoints in, expected alerts out
     Test(test::Args),
     /// Every problem of a configuration at once
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),

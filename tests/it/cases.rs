@@ -53,14 +53,21 @@ fn a_case_that_fails_shows_what_is_missing_and_what_came_instead() {
     let (code, text) = run(&LATE.replace("\"high\"", "\"critical\""));
     assert_eq!(code, Some(1));
     assert!(text.contains("- missing     +4d 2h       service_failure opened, critical, o-1"), "{text}");
-    assert!(text.contains("+ unexpected  +4d 2h       service_failure opened, high, o-1, customer (days late"), "{text}");
+    assert!(
+        text.contains("+ unexpected  +4d 2h       service_failure opened, high, o-1, customer (days late"),
+        "{text}"
+    );
     assert!(text.contains("as expected +34d 2h      service_failure resolved"), "{text}");
 }
 
 #[test]
 fn a_case_that_is_none_is_told_by_line() {
     for (from, to, told) in [
-        ("order_id = \"o-1\"", "ordr_id = \"o-1\"", "line 6: no field \"ordr_id\" in a touchpoint; did you mean \"order_id\"?"),
+        (
+            "order_id = \"o-1\"",
+            "ordr_id = \"o-1\"",
+            "line 6: no field \"ordr_id\" in a touchpoint; did you mean \"order_id\"?",
+        ),
         ("\"+4d 2h\"\nkind = \"order", "\"soon\"\nkind = \"order", "line 11: at: expected a moment"),
         ("kind = \"service_failure\"\nseverity", "kind = \"server_failure\"\nseverity", "line 20: no kind of alert"),
         ("until", "untill", "line 4: unknown field `untill`"),
