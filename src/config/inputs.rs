@@ -99,7 +99,7 @@ impl Reader<'_> {
         });
         let source = self.text("source");
         let channel = self.channel();
-        let arrival = self.arrival();
+        let arrival = self.arrival().into_iter().collect();
         let topics = self.topics();
         let format = self.format(source.is_some(), channel.is_some());
         Input { name, topics, format, arrival, source, channel, junk_ids: Vec::new() }

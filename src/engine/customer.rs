@@ -5,6 +5,7 @@
 
 use super::panes::Panes;
 use super::settings::Settings;
+use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
 use crate::rules::lifecycle::State;
@@ -13,8 +14,6 @@ use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
 pub(super) const RECENT_MAX: usize = 6;
-/// Turns of a conversation remembered; further ones push out the oldest.
-pub(super) const TURNS_MAX: usize = 64;
 /// Values remembered for the most frequent value of a context attribute.
 pub(super) const CONTEXT_VALUES_MAX: usize = 32;
 
@@ -47,6 +46,13 @@ pub(super) struct Recent {
     pub(super) weight: Micro,
 }
 
+impl Recent {
+    /// The touchpoint with its own score.
+    pub(super) fn own(&self) -> Mark {
+        Mark { value: self.mark.value.over(self.weight), ..self.mark }
+    }
+}
+
 /// Touchpoints that belong together, remembered by their peak and their end (`value` = score).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Episode {
@@ -63,21 +69,59 @@ impl Episode {
     }
 }
 
-/// How many touchpoints of a frustration kind were scored in the current session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// A session with friction.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     /// Hash of the session id; 0 = without one, held together by time.
     pub(super) key: u64,
+    pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    pub(super) counts: Vec<(Name, u32)>,
+    pub(super) frictions: Vec<Friction>,
 }
 
-/// The customer's turns of a conversation.
+/// One kind of friction in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Friction {
+    pub(super) latest: Mark,
+    pub(super) count: u32,
+}
+
+/// The customer's turns of a conversation, in order of event time; `value` = score.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Conversation {
     pub(super) key: u64,
-    pub(super) last: Mark,
-    pub(super) scores: Vec<Micro>,
+    pub(super) turns: Vec<Mark>,
+}
+
+/// A contact with service, or another touchpoint that cost the customer effort; `mark.value` = its own points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContactMark {
+    pub(super) mark: Mark,
+    /// Hash of order or topic; 0 = none.
+    pub(super) about: u64,
+    /// Hash of the conversation; 0 = none.
+    pub(super) conversation: u64,
+    pub(super) contact: bool,
+    pub(super) transferred: bool,
+    pub(super) resolved: bool,
+}
+
+/// A journey was completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Completion {
+    pub(super) name: Name,
+    /// Hashes of order and session id; 0 = none.
+    pub(super) order: u64,
+    pub(super) session: u64,
+    pub(super) time: Timestamp,
+}
+
+/// The business made good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// Hash of the order; 0 = none.
+    pub(super) order: u64,
+    pub(super) time: Timestamp,
 }
 
 /// A failure of the business.
@@ -94,6 +138,8 @@ pub(super) struct FailureMark {
 pub(super) struct Journey {
     pub(super) name: Name,
     pub(super) started: Mark,
+    /// The last time it was started again while under way.
+    pub(super) restarted: Option<Mark>,
     pub(super) deadline: Timestamp,
     /// Hashes of order and session id; 0 = none.
     pub(super) order: u64,
@@ -149,12 +195,19 @@ pub(super) struct Customer {
     pub(super) stage: Dated<Name>,
     pub(super) segment: Dated<Arc<str>>,
     pub(super) tier: Dated<Arc<str>>,
-    pub(super) session: Session,
+    pub(super) sessions: Vec<Session>,
     pub(super) episode: Option<Episode>,
     pub(super) conversations: Vec<Conversation>,
+    pub(super) contacts: Vec<ContactMark>,
     pub(super) failures: Vec<FailureMark>,
+    pub(super) recoveries: Vec<Recovery>,
+    /// Latest answers of the business: what kind of (see `voice`), when.
+    pub(super) answers: Vec<(u64, Timestamp)>,
     pub(super) refused_payments: Vec<Mark>,
     pub(super) journeys: Vec<Journey>,
+    pub(super) completions: Vec<Completion>,
+    /// Last share or referral.
+    pub(super) shared: Option<Timestamp>,
     pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
     pub(super) context: Vec<ContextValue>,
     pub(super) alerts: Vec<AlertState>,
@@ -178,27 +231,36 @@ impl Customer {
             stage,
             segment,
             tier,
-            session: Session { key, last, counts },
+            sessions,
             episode,
             conversations,
+            contacts,
             failures,
+            recoveries,
+            answers,
             refused_payments,
             journeys,
+            completions,
+            shared,
             ratings,
             context,
             alerts,
             opened,
             published,
         } = self;
-        (*touchpoints, *key, *opened) = (0, 0, (0, 0));
-        (*first_seen, *latest, *now, *last) = Default::default();
-        (*stage, *segment, *tier, *episode, *published) = Default::default();
+        (*touchpoints, *opened) = (0, (0, 0));
+        (*first_seen, *latest, *now) = Default::default();
+        (*stage, *segment, *tier, *episode, *published, *shared) = Default::default();
         panes.clear();
         recent.clear();
         seen.clear();
-        counts.clear();
+        sessions.clear();
         conversations.clear();
+        contacts.clear();
         failures.clear();
+        recoveries.clear();
+        answers.clear();
+        completions.clear();
         refused_payments.clear();
         journeys.clear();
         ratings.clear();
@@ -222,7 +284,8 @@ impl Customer {
             // A level moves with time alone, so it is read once a day while it fires.
             let daily = matches!(alert.state, State::Firing { closing: None, .. }) && alert.kind.is_level();
             let daily = daily.then(|| self.now.plus(DAY_MS));
-            [alert.state.deadline(lifecycle), daily].into_iter().flatten().min()
+            let over = self.over_at(alert, settings);
+            [alert.state.deadline(lifecycle), daily, over].into_iter().flatten().min()
         });
         let journeys = self.journeys.iter().filter(|journey| !journey.stalled).map(|journey| journey.deadline);
         let turns_min = settings.timing.conversation_turns_min as usize;
@@ -230,11 +293,25 @@ impl Customer {
         let conversations = self
             .conversations
             .iter()
-            .filter(|conversation| conversation.scores.len() >= turns_min)
-            .map(|conversation| conversation.last.time.plus(gap_ms));
+            .filter(|conversation| conversation.turns.len() >= turns_min)
+            .filter_map(|conversation| conversation.turns.last())
+            .map(|last| last.time.plus(gap_ms));
         let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
+    }
+
+    /// When what an alert is about is over by itself.
+    fn over_at(&self, alert: &AlertState, settings: &Settings) -> Option<Timestamp> {
+        let item = alert.item.as_ref();
+        let firing = matches!(alert.state, State::Firing { .. });
+        if firing && alert.kind == Kind::FrustrationBurst {
+            Some(sessions::idle_at(self, settings, item))
+        } else if firing && alert.kind == Kind::RepeatContact {
+            Some(contacts::quiet_at(self, settings, item))
+        } else {
+            None
+        }
     }
 
     fn silence_deadline(&self, rules: &rules::Settings) -> Option<Timestamp> {

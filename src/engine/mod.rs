@@ -4,23 +4,31 @@
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
 mod apply;
+mod contacts;
 mod context;
+mod conversations;
 mod customer;
 mod decay;
 mod events;
+mod failures;
+mod features;
 mod figures;
 mod image;
+mod journeys;
 mod panes;
+mod sessions;
 pub mod settings;
 mod store;
 mod touch;
 mod turn;
 mod view;
+mod voice;
 
 use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Severity, Timestamp};
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.

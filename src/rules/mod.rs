@@ -3,17 +3,24 @@
 //! A rule is one file (its settings, the facts it needs, its arithmetic) and one row of [`TABLE`]. The engine gathers
 //! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
+pub mod advocate;
 pub mod catalogue;
+pub mod conversation_declining;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
+pub mod frustration_burst;
+pub mod high_effort;
+pub mod indirect_negative;
 pub mod journey_stalled;
 pub mod lifecycle;
 pub mod recovery_confirmed;
+pub mod repeat_contact;
 pub mod sentiment_drop;
 pub mod service_failure;
 pub mod settings;
 pub mod silent_after_bad;
+pub mod sla_breach;
 
 use crate::model::{Micro, Severity};
 pub use lifecycle::Verdict;
@@ -39,6 +46,20 @@ pub enum Kind {
     JourneyStalled = 6,
     /// Quiet after a bad episode.
     SilentAfterBad = 7,
+    /// A conversation is going wrong.
+    ConversationDeclining = 8,
+    /// A session full of friction.
+    FrustrationBurst = 9,
+    /// Too much work for the customer.
+    HighEffort = 10,
+    /// Had to turn to service again.
+    RepeatContact = 11,
+    /// Waited longer than the target.
+    SlaBreach = 12,
+    /// Recommends the business.
+    Advocate = 13,
+    /// Speaks badly of the business in public.
+    IndirectNegative = 14,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -55,7 +76,7 @@ pub struct Row {
 }
 
 /// All rules, in the order of their codes.
-pub const TABLE: [Row; 8] = [
+pub const TABLE: [Row; 15] = [
     sentiment_drop::ROW,
     expectation_gap::ROW,
     detractor::ROW,
@@ -64,6 +85,13 @@ pub const TABLE: [Row; 8] = [
     recovery_confirmed::ROW,
     journey_stalled::ROW,
     silent_after_bad::ROW,
+    conversation_declining::ROW,
+    frustration_burst::ROW,
+    high_effort::ROW,
+    repeat_contact::ROW,
+    sla_breach::ROW,
+    advocate::ROW,
+    indirect_negative::ROW,
 ];
 
 impl Kind {
@@ -84,13 +112,19 @@ impl Kind {
     /// them from ever opening.
     #[must_use]
     pub const fn can_hold(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort)
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort)
+    }
+
+    /// Whether a reading of its own looks at it whenever time passes; the others only wait for the end of their times.
+    #[must_use]
+    pub const fn reads_levels(self) -> bool {
+        self.is_level() || matches!(self, Self::SilentAfterBad)
     }
 
     /// The name in alerts, metrics and configuration.
@@ -116,7 +150,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 10] = [
+pub const FIGURES: [&str; 18] = [
     "perception",
     "nps",
     "csat",
@@ -127,6 +161,14 @@ pub const FIGURES: [&str; 10] = [
     "score",
     "hours_open",
     "remembered",
+    "trend",
+    "frustration",
+    "effort",
+    "ces",
+    "transfers",
+    "channels",
+    "contacts",
+    "wait_seconds",
 ];
 
 /// `Open` at the rule's own severity.
