@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Records per transaction.
 const TRANSACTION_RECORDS: u64 = 10_000;
@@ -68,11 +67,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err::<_, String>(problem) => return Ok(replay::usage(&problem)),
     };
     let labels = args.labels.as_deref().map(labels).transpose()?;
-    let started = Instant::now();
     let (old, new) = pass(&base, &candidate)?;
-    let elapsed = started.elapsed();
     let found = matches(&old, &new);
-    let mut difference = Difference { kinds: kinds(&found), labels: Vec::new(), stories: Vec::new(), elapsed };
+    let mut difference = Difference { kinds: kinds(&found), labels: Vec::new(), stories: Vec::new() };
     difference.labels.extend(labels.iter().flatten().flat_map(|(name, items)| difference::judged(name, items, &found)));
     if args.examples > 0 {
         difference.stories = stories(&base, &found, args)?;

@@ -6,7 +6,6 @@ use crate::model::{Timestamp, Touchpoint};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -14,8 +13,6 @@ pub(super) struct Difference {
     pub(super) kinds: BTreeMap<&'static str, Counts>,
     pub(super) labels: Vec<Judged>,
     pub(super) stories: Vec<Story>,
-    #[serde(skip)]
-    pub(super) elapsed: Duration,
 }
 
 /// Alerts of one kind.

@@ -101,7 +101,8 @@ fn pairs(olds: &[Episode], news: &[Episode]) -> Vec<Match> {
             }
             (Some(old), Some(new)) => {
                 found.push(Match::Both(*new, new.opened.since(old.opened)));
-                (olds.next(), news.next());
+                olds.next();
+                news.next();
             }
             (Some(old), None) => {
                 found.push(Match::Removed(*old));

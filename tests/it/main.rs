@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod as_of;
 #[cfg(test)]
+mod backtest;
 mod broker;
 #[cfg(test)]
 mod cases;
