@@ -2,6 +2,7 @@
 
 use super::customer::{AlertState, Customer, FailureMark, Journey, Mark};
 use super::figures::{self, Derived};
+use super::item_rules;
 use super::turn::{Basis, Subject, Turn};
 use crate::model::{Evidence, Item, ItemType, Micro, Outcome, Scored, Timestamp, hash64};
 use crate::rules::catalogue::{Failure, KindEntry};
@@ -35,6 +36,7 @@ pub(super) fn read_touchpoint(
     }
     read_rating(turn, customer, scored, entry);
     start_journey(turn, customer, scored, entry);
+    item_rules::read(turn, customer, derived, entry.is_some_and(|entry| entry.kind.purchase));
 }
 
 /// Reads every rule that time alone can move, at the customer's time.
@@ -43,6 +45,7 @@ pub(super) fn read_timers(turn: &mut Turn<'_>, customer: &mut Customer, derived:
     read_silence(turn, customer);
     read_levels(turn, customer, derived);
     read_waiting(turn, customer);
+    item_rules::read(turn, customer, derived, false);
     forget_journeys(customer);
 }
 
@@ -120,6 +123,7 @@ fn failure_of(
     let rule = &turn.settings.rules.service_failure;
     let kind = &entry?.kind;
     let late_ms = scored.due_at.filter(|_| kind.fulfils).map(|due| scored.occurred_at.since(due));
+    let late_ms = late_ms.or(turn.late_ms.filter(|late_ms| *late_ms >= rule.late_by.0));
     let this = |value| vec![Mark::of(scored, value).evidence(value)];
     if let Some(late_ms) = late_ms {
         let facts = FailureFacts::LateMs(late_ms);

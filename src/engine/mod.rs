@@ -10,14 +10,20 @@ mod decay;
 mod events;
 mod figures;
 mod image;
+mod image_items;
+mod item_rules;
+mod items;
 mod panes;
+mod pressure;
 pub mod settings;
 mod store;
 mod touch;
 mod turn;
 mod view;
 
-use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Severity, Timestamp};
+use crate::model::{
+    AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,
+};
 use std::sync::Arc;
 
 pub use apply::Engine;
@@ -122,6 +128,10 @@ pub enum Output {
     Duplicate(EventRef),
     /// Not applied because of a limit; nothing changed.
     Refused(EventRef, Limit),
+    /// A promise was kept, this many ms after it was opened. Told again when late data changes it.
+    Kept(Name, i64),
+    /// An item gave way to a newer one: the customer has `limits.open_items_max` of them.
+    ItemDropped,
     /// An alert of this kind was not opened: the customer's daily cap was reached.
     Capped(&'static str),
 }

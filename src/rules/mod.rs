@@ -4,11 +4,17 @@
 //! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
 pub mod catalogue;
+pub mod churn_risk;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
+pub mod fixed;
 pub mod journey_stalled;
 pub mod lifecycle;
+pub mod outcome_risk;
+pub mod profile;
+pub mod promise_overdue;
+pub mod promises;
 pub mod recovery_confirmed;
 pub mod sentiment_drop;
 pub mod service_failure;
@@ -39,6 +45,12 @@ pub enum Kind {
     JourneyStalled = 6,
     /// Quiet after a bad episode.
     SilentAfterBad = 7,
+    /// A promise of ours was not kept in time.
+    PromiseOverdue = 8,
+    /// A configured outcome is likely.
+    OutcomeRisk = 9,
+    /// The customer is likely to buy no more.
+    ChurnRisk = 10,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -55,7 +67,7 @@ pub struct Row {
 }
 
 /// All rules, in the order of their codes.
-pub const TABLE: [Row; 8] = [
+pub const TABLE: [Row; 11] = [
     sentiment_drop::ROW,
     expectation_gap::ROW,
     detractor::ROW,
@@ -64,6 +76,9 @@ pub const TABLE: [Row; 8] = [
     recovery_confirmed::ROW,
     journey_stalled::ROW,
     silent_after_bad::ROW,
+    promise_overdue::ROW,
+    outcome_risk::ROW,
+    churn_risk::ROW,
 ];
 
 impl Kind {
@@ -84,13 +99,19 @@ impl Kind {
     /// them from ever opening.
     #[must_use]
     pub const fn can_hold(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad) || self.is_about_promises()
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation) || self.is_about_promises()
+    }
+
+    /// Whether it reads the promises of open items.
+    #[must_use]
+    pub const fn is_about_promises(self) -> bool {
+        matches!(self, Self::PromiseOverdue | Self::OutcomeRisk | Self::ChurnRisk)
     }
 
     /// The name in alerts, metrics and configuration.
@@ -116,7 +137,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 10] = [
+pub const FIGURES: [&str; 12] = [
     "perception",
     "nps",
     "csat",
@@ -127,6 +148,8 @@ pub const FIGURES: [&str; 10] = [
     "score",
     "hours_open",
     "remembered",
+    "days_overdue",
+    "risk",
 ];
 
 /// `Open` at the rule's own severity.

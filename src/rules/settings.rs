@@ -2,8 +2,8 @@
 //! are in `config/touchline.toml`.
 
 use super::Kind;
-use super::{detractor, double_deviation, expectation_gap, journey_stalled};
-use super::{recovery_confirmed, sentiment_drop, service_failure, silent_after_bad};
+use super::{churn_risk, detractor, double_deviation, expectation_gap, journey_stalled, outcome_risk};
+use super::{promise_overdue, recovery_confirmed, sentiment_drop, service_failure, silent_after_bad};
 use crate::model::{Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,12 @@ pub struct Settings {
     pub journey_stalled: journey_stalled::JourneyStalled,
     /// `[rules.silent_after_bad]`.
     pub silent_after_bad: silent_after_bad::SilentAfterBad,
+    /// `[rules.promise_overdue]`.
+    pub promise_overdue: promise_overdue::PromiseOverdue,
+    /// `[rules.outcome_risk]`.
+    pub outcome_risk: outcome_risk::OutcomeRisk,
+    /// `[rules.churn_risk]`.
+    pub churn_risk: churn_risk::ChurnRisk,
 }
 
 impl Settings {
@@ -62,6 +68,9 @@ impl Settings {
             Kind::RecoveryConfirmed => &self.recovery_confirmed.lifecycle,
             Kind::JourneyStalled => &self.journey_stalled.lifecycle,
             Kind::SilentAfterBad => &self.silent_after_bad.lifecycle,
+            Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
+            Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
+            Kind::ChurnRisk => &self.churn_risk.lifecycle,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use touchline::config::Config;
 use touchline::engine::{Engine, Input, Output, Settings};
 use touchline::model::{
-    Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, Micro, Name, Phase, Position, Rating, Scored,
+    Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, ItemType, Micro, Name, Phase, Position, Rating, Scored,
     Signal, SignalSource, Timestamp,
 };
 
@@ -152,6 +152,10 @@ impl Player {
             conversation_id: None,
             order_id: order.map(|order| ORDERS[order]),
             topic: None,
+            item_type: order.map(|_| ItemType::Order),
+            measures: Vec::new(),
+            segments: Vec::new(),
+            dues: Vec::new(),
             segment: None,
             tier: None,
             context: Vec::new(),
@@ -176,6 +180,7 @@ impl World {
             }
             Output::Expired(customer) => drop(self.published.remove(&**customer)),
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
+            Output::Kept(..) | Output::ItemDropped => {}
         }
     }
 
