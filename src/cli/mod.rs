@@ -1,13 +1,19 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
+mod as_of;
 mod check;
 mod console;
 mod demo;
+mod evaluate;
+mod feeds;
 mod files;
+mod history;
 mod load;
 mod replay;
 mod replay_topics;
+mod rows;
 mod run;
+mod scoreboard;
 mod simulate;
 mod summary;
 mod topics;
@@ -40,6 +46,8 @@ enum Command {
     Run(run::Args),
     /// The same engine over recorded touchpoints: files, topics or the journal
     Replay(replay::Args),
+    /// How well scores and alerts foretold what happened, by a file of labels
+    Evaluate(evaluate::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -56,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

@@ -106,7 +106,7 @@ impl Reader<'_> {
         });
         let source = self.text("source");
         let channel = self.channel();
-        let arrival = self.arrival();
+        let arrival = self.arrival().into_iter().collect();
         let topics = self.topics();
         let format = self.format(source.is_some(), channel.is_some());
         let item = self.item();

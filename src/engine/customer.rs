@@ -6,6 +6,7 @@
 use super::items::OpenItem;
 use super::panes::Panes;
 use super::settings::Settings;
+use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
 use crate::rules::lifecycle::State;
@@ -14,8 +15,6 @@ use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
 pub(super) const RECENT_MAX: usize = 6;
-/// Turns of a conversation remembered; further ones push out the oldest.
-pub(super) const TURNS_MAX: usize = 64;
 /// Values remembered for the most frequent value of a context attribute.
 pub(super) const CONTEXT_VALUES_MAX: usize = 32;
 
@@ -64,21 +63,59 @@ impl Episode {
     }
 }
 
-/// How many touchpoints of a frustration kind were scored in the current session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// A session with friction.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     /// Hash of the session id; 0 = without one, held together by time.
     pub(super) key: u64,
+    pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    pub(super) counts: Vec<(Name, u32)>,
+    pub(super) frictions: Vec<Friction>,
 }
 
-/// The customer's turns of a conversation.
+/// One kind of friction in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Friction {
+    pub(super) latest: Mark,
+    pub(super) count: u32,
+}
+
+/// The customer's turns of a conversation, in order of event time; `value` = score.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Conversation {
     pub(super) key: u64,
-    pub(super) last: Mark,
-    pub(super) scores: Vec<Micro>,
+    pub(super) turns: Vec<Mark>,
+}
+
+/// A contact with service, or another touchpoint that cost the customer effort; `mark.value` = its own points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContactMark {
+    pub(super) mark: Mark,
+    /// Hash of order or topic; 0 = none.
+    pub(super) about: u64,
+    /// Hash of the conversation; 0 = none.
+    pub(super) conversation: u64,
+    pub(super) contact: bool,
+    pub(super) transferred: bool,
+    pub(super) resolved: bool,
+}
+
+/// A journey was completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Completion {
+    pub(super) name: Name,
+    /// Hashes of order and session id; 0 = none.
+    pub(super) order: u64,
+    pub(super) session: u64,
+    pub(super) time: Timestamp,
+}
+
+/// The business made good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// Hash of the order; 0 = none.
+    pub(super) order: u64,
+    pub(super) time: Timestamp,
 }
 
 /// A failure of the business.
@@ -175,12 +212,17 @@ pub(super) struct Customer {
     pub(super) stage: Dated<Name>,
     pub(super) segment: Dated<Arc<str>>,
     pub(super) tier: Dated<Arc<str>>,
-    pub(super) session: Session,
+    pub(super) sessions: Vec<Session>,
     pub(super) episode: Option<Episode>,
     pub(super) conversations: Vec<Conversation>,
+    pub(super) contacts: Vec<ContactMark>,
     pub(super) failures: Vec<FailureMark>,
+    pub(super) recoveries: Vec<Recovery>,
     pub(super) refused_payments: Vec<Mark>,
     pub(super) journeys: Vec<Journey>,
+    pub(super) completions: Vec<Completion>,
+    /// Last share or referral.
+    pub(super) shared: Option<Timestamp>,
     pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
     pub(super) context: Vec<ContextValue>,
     pub(super) alerts: Vec<AlertState>,
@@ -210,12 +252,16 @@ impl Customer {
             stage,
             segment,
             tier,
-            session: Session { key, last, counts },
+            sessions,
             episode,
             conversations,
+            contacts,
             failures,
+            recoveries,
             refused_payments,
             journeys,
+            completions,
+            shared,
             ratings,
             context,
             alerts,
@@ -228,15 +274,18 @@ impl Customer {
         } = self;
         items.clear();
         (*past, *past_bad, *purchases) = Default::default();
-        (*touchpoints, *key, *opened) = (0, 0, (0, 0));
-        (*first_seen, *latest, *now, *last) = Default::default();
-        (*stage, *segment, *tier, *episode, *published) = Default::default();
+        (*touchpoints, *opened) = (0, (0, 0));
+        (*first_seen, *latest, *now) = Default::default();
+        (*stage, *segment, *tier, *episode, *published, *shared) = Default::default();
         panes.clear();
         recent.clear();
         seen.clear();
-        counts.clear();
+        sessions.clear();
         conversations.clear();
+        contacts.clear();
         failures.clear();
+        recoveries.clear();
+        completions.clear();
         refused_payments.clear();
         journeys.clear();
         ratings.clear();
@@ -262,7 +311,8 @@ impl Customer {
             // A level moves with time alone, so it is read once a day while it fires.
             let daily = matches!(alert.state, State::Firing { closing: None, .. }) && alert.kind.is_level();
             let daily = daily.then(|| self.now.plus(DAY_MS));
-            [alert.state.deadline(lifecycle), daily].into_iter().flatten().min()
+            let over = self.over_at(alert, settings);
+            [alert.state.deadline(lifecycle), daily, over].into_iter().flatten().min()
         });
         let journeys = self.journeys.iter().filter(|journey| !journey.stalled).map(|journey| journey.deadline);
         let turns_min = settings.timing.conversation_turns_min as usize;
@@ -270,12 +320,26 @@ impl Customer {
         let conversations = self
             .conversations
             .iter()
-            .filter(|conversation| conversation.scores.len() >= turns_min)
-            .map(|conversation| conversation.last.time.plus(gap_ms));
+            .filter(|conversation| conversation.turns.len() >= turns_min)
+            .filter_map(|conversation| conversation.turns.last())
+            .map(|last| last.time.plus(gap_ms));
         let items = super::pressure::deadline(self, settings, self.now);
         let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).chain(items).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
+    }
+
+    /// When what an alert is about is over by itself.
+    fn over_at(&self, alert: &AlertState, settings: &Settings) -> Option<Timestamp> {
+        let item = alert.item.as_ref();
+        let firing = matches!(alert.state, State::Firing { .. });
+        if firing && alert.kind == Kind::FrustrationBurst {
+            Some(sessions::idle_at(self, settings, item))
+        } else if firing && alert.kind == Kind::RepeatContact {
+            Some(contacts::quiet_at(self, settings, item))
+        } else {
+            None
+        }
     }
 
     fn silence_deadline(&self, rules: &rules::Settings) -> Option<Timestamp> {

@@ -9,7 +9,8 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Journey, Mark, Recent,
+    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Friction,
+    Journey, Mark, Recent, Recovery, Session,
 };
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
 use crate::model::{Channel, EventHash, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
@@ -61,21 +62,23 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
     writer.dated(customer.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
     writer.dated(customer.segment.as_ref(), |writer, text| writer.text(text));
     writer.dated(customer.tier.as_ref(), |writer, text| writer.text(text));
-    put_hash(writer.out, customer.session.key);
-    writer.time(customer.session.last);
-    writer.list(&customer.session.counts, |writer, (kind, count)| {
-        writer.u64(kind.0.into());
-        writer.u64((*count).into());
-    });
+    writer.list(&customer.sessions, Writer::session);
     writer.option(customer.episode.as_ref(), |writer, episode| {
         put_hash(writer.out, episode.key);
         writer.mark(&episode.peak);
         writer.mark(&episode.end);
     });
     writer.list(&customer.conversations, Writer::conversation);
+    writer.list(&customer.contacts, Writer::contact);
     writer.list(&customer.failures, Writer::failure);
+    writer.list(&customer.recoveries, |writer, recovery| {
+        put_hash(writer.out, recovery.order);
+        writer.time(recovery.time);
+    });
     writer.list(&customer.refused_payments, Writer::mark);
     writer.list(&customer.journeys, Writer::journey);
+    writer.list(&customer.completions, Writer::completion);
+    writer.option(customer.shared.as_ref(), |writer, time| writer.time(*time));
     writer.list(&customer.ratings, |writer, (instrument, time, value)| {
         writer.out.push(*instrument);
         writer.time(*time);
@@ -124,15 +127,18 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     customer.stage = parser.dated(Parser::name)?;
     customer.segment = parser.dated(Parser::text)?;
     customer.tier = parser.dated(Parser::text)?;
-    customer.session.key = parser.reader.hash()?;
-    customer.session.last = parser.time()?;
-    parser.list(&mut customer.session.counts, |parser| Ok((parser.name()?, parser.u32()?)))?;
+    parser.list(&mut customer.sessions, Parser::session)?;
     customer.episode = parser
         .option(|parser| Ok(Episode { key: parser.reader.hash()?, peak: parser.mark()?, end: parser.mark()? }))?;
     parser.list(&mut customer.conversations, Parser::conversation)?;
+    parser.list(&mut customer.contacts, Parser::contact)?;
     parser.list(&mut customer.failures, Parser::failure)?;
+    parser
+        .list(&mut customer.recoveries, |parser| Ok(Recovery { order: parser.reader.hash()?, time: parser.time()? }))?;
     parser.list(&mut customer.refused_payments, Parser::mark)?;
     parser.list(&mut customer.journeys, Parser::journey)?;
+    parser.list(&mut customer.completions, Parser::completion)?;
+    customer.shared = parser.option(Parser::time)?;
     parser
         .list(&mut customer.ratings, |parser| Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.i64()?))))?;
     parser.list(&mut customer.context, |parser| {
@@ -210,8 +216,32 @@ impl Writer<'_> {
 
     fn conversation(&mut self, conversation: &Conversation) {
         put_hash(self.out, conversation.key);
-        self.mark(&conversation.last);
-        self.list(&conversation.scores, |writer, score| writer.i64(score.0));
+        self.list(&conversation.turns, Self::mark);
+    }
+
+    fn session(&mut self, session: &Session) {
+        put_hash(self.out, session.key);
+        self.time(session.first);
+        self.time(session.last);
+        self.list(&session.frictions, |writer, friction| {
+            writer.mark(&friction.latest);
+            writer.u64(friction.count.into());
+        });
+    }
+
+    fn contact(&mut self, contact: &ContactMark) {
+        self.mark(&contact.mark);
+        put_hash(self.out, contact.about);
+        put_hash(self.out, contact.conversation);
+        let ContactMark { contact, transferred, resolved, .. } = *contact;
+        self.out.push(u8::from(contact) | u8::from(transferred) << 1 | u8::from(resolved) << 2);
+    }
+
+    fn completion(&mut self, completion: &Completion) {
+        self.u64(completion.name.0.into());
+        put_hash(self.out, completion.order);
+        put_hash(self.out, completion.session);
+        self.time(completion.time);
     }
 
     fn failure(&mut self, failure: &FailureMark) {
@@ -332,10 +362,28 @@ impl Parser<'_> {
     }
 
     fn conversation(&mut self) -> Result<Conversation, Damaged> {
-        let (key, last) = (self.reader.hash()?, self.mark()?);
-        let mut scores = Vec::new();
-        self.list(&mut scores, |parser| parser.reader.i64().map(Micro))?;
-        Ok(Conversation { key, last, scores })
+        let (key, mut turns) = (self.reader.hash()?, Vec::new());
+        self.list(&mut turns, Self::mark)?;
+        Ok(Conversation { key, turns })
+    }
+
+    fn session(&mut self) -> Result<Session, Damaged> {
+        let (key, first, last) = (self.reader.hash()?, self.time()?, self.time()?);
+        let mut frictions = Vec::new();
+        self.list(&mut frictions, |parser| Ok(Friction { latest: parser.mark()?, count: parser.u32()? }))?;
+        Ok(Session { key, first, last, frictions })
+    }
+
+    fn contact(&mut self) -> Result<ContactMark, Damaged> {
+        let (mark, about, conversation) = (self.mark()?, self.reader.hash()?, self.reader.hash()?);
+        let flags = self.reader.u8()?;
+        let [contact, transferred, resolved] = [1, 2, 4].map(|flag| flags & flag != 0);
+        Ok(ContactMark { mark, about, conversation, contact, transferred, resolved })
+    }
+
+    fn completion(&mut self) -> Result<Completion, Damaged> {
+        let (name, order, session) = (self.name()?, self.reader.hash()?, self.reader.hash()?);
+        Ok(Completion { name, order, session, time: self.time()? })
     }
 
     fn failure(&mut self) -> Result<FailureMark, Damaged> {

@@ -58,10 +58,6 @@ impl Promise {
         self.closed_at.is_none()
     }
 
-    pub(super) const fn is_kept(&self) -> bool {
-        self.closed_at.is_some() && !self.broken
-    }
-
     /// Kept after its due moment, broken, or open at `at` beyond it.
     fn is_bad(&self, at: Timestamp) -> bool {
         self.broken || self.due.is_some_and(|due| self.closed_at.unwrap_or(at) > due)

@@ -4,22 +4,29 @@
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
 mod apply;
+mod contacts;
 mod context;
+mod conversations;
 mod customer;
 mod decay;
 mod events;
+mod failures;
+mod features;
 mod figures;
 mod image;
 mod image_items;
 mod item_rules;
 mod items;
+mod journeys;
 mod panes;
 mod pressure;
+mod sessions;
 pub mod settings;
 mod store;
 mod touch;
 mod turn;
 mod view;
+mod voice;
 
 use crate::model::{
     AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,
@@ -27,6 +34,7 @@ use crate::model::{
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.

@@ -136,6 +136,19 @@ impl<'a> Turn<'a> {
         keep(customer, found, state, alert);
     }
 
+    /// Closes an alert because what it waits for has come.
+    pub(super) fn close(&mut self, customer: &mut Customer, alert: &AlertState, reason: &'static str) {
+        let reading = Reading {
+            verdict: Verdict::Close(reason),
+            figure: alert.figure_name().unwrap_or_default(),
+            before: alert.before,
+            after: alert.origin.value,
+            threshold: alert.threshold,
+        };
+        let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
+        self.judge(customer, &subject, reading, Basis::Origin);
+    }
+
     /// Ends an alert because nothing reads it any more.
     pub(super) fn end(&mut self, customer: &Customer, alert: &AlertState, reason: &'static str) {
         if let State::Firing { severity, .. } = alert.state {

@@ -338,6 +338,12 @@ impl Partition {
         limits::stop_reason(&self.book.meta().limiter, &self.plan.bounds)
     }
 
+    /// The alerts that changed since the last commit, in order, until they are staged.
+    #[must_use]
+    pub fn alerts(&self) -> &[AlertChange] {
+        &self.alerts
+    }
+
     /// How much the current transaction holds.
     #[must_use]
     pub fn pending(&self) -> Pending {

@@ -72,6 +72,20 @@ pub struct Kind {
     pub starts: Option<String>,
     /// Journeys it completes.
     pub completes: Vec<String>,
+    /// Points of frustration; see `frustration_burst`.
+    pub frustration: Option<Micro>,
+    /// The customer turns to service: a contact.
+    pub service_contact: bool,
+    /// Points of effort it costs the customer by itself, besides being a contact or a transfer.
+    pub effort: Option<Micro>,
+    /// The customer is passed on to someone else.
+    pub transfers: bool,
+    /// The matter is closed as resolved.
+    pub resolves: bool,
+    /// Others can read it: a post, a review.
+    pub public: bool,
+    /// A share or referral.
+    pub shares: bool,
     /// Promises it opens.
     pub opens: Vec<Opening>,
     /// Promises it keeps.
@@ -153,6 +167,11 @@ impl Catalogue {
             }
             if kind.weight.is_some_and(|weight| !(0..=100 * Micro::SCALE).contains(&weight.0)) {
                 problems.push((format!("{path}.weight"), "must lie between 0 and 100".into()));
+            }
+            for (key, points) in [("frustration", kind.frustration), ("effort", kind.effort)] {
+                if points.is_some_and(|points| !(0..=100 * Micro::SCALE).contains(&points.0)) {
+                    problems.push((format!("{path}.{key}"), "must lie between 0 and 100".into()));
+                }
             }
             let mut journey = |key: &str, name: &String| {
                 let found = file.journeys.get(name).map(|journey| (Name::of(name), journey.deadline.0));

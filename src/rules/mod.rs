@@ -3,12 +3,17 @@
 //! A rule is one file (its settings, the facts it needs, its arithmetic) and one row of [`TABLE`]. The engine gathers
 //! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
+pub mod advocate;
 pub mod catalogue;
 pub mod churn_risk;
+pub mod conversation_declining;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
 pub mod fixed;
+pub mod frustration_burst;
+pub mod high_effort;
+pub mod indirect_negative;
 pub mod journey_stalled;
 pub mod lifecycle;
 pub mod outcome_risk;
@@ -16,10 +21,12 @@ pub mod profile;
 pub mod promise_overdue;
 pub mod promises;
 pub mod recovery_confirmed;
+pub mod repeat_contact;
 pub mod sentiment_drop;
 pub mod service_failure;
 pub mod settings;
 pub mod silent_after_bad;
+pub mod sla_breach;
 
 use crate::model::{Micro, Severity};
 pub use lifecycle::Verdict;
@@ -45,12 +52,26 @@ pub enum Kind {
     JourneyStalled = 6,
     /// Quiet after a bad episode.
     SilentAfterBad = 7,
+    /// A conversation is going wrong.
+    ConversationDeclining = 8,
+    /// A session full of friction.
+    FrustrationBurst = 9,
+    /// Too much work for the customer.
+    HighEffort = 10,
+    /// Had to turn to service again.
+    RepeatContact = 11,
+    /// Waited longer than the target.
+    SlaBreach = 12,
+    /// Recommends the business.
+    Advocate = 13,
+    /// Speaks badly of the business in public.
+    IndirectNegative = 14,
     /// A promise of ours was not kept in time.
-    PromiseOverdue = 8,
+    PromiseOverdue = 15,
     /// A configured outcome is likely.
-    OutcomeRisk = 9,
+    OutcomeRisk = 16,
     /// The customer is likely to buy no more.
-    ChurnRisk = 10,
+    ChurnRisk = 17,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -67,7 +88,7 @@ pub struct Row {
 }
 
 /// All rules, in the order of their codes.
-pub const TABLE: [Row; 11] = [
+pub const TABLE: [Row; 18] = [
     sentiment_drop::ROW,
     expectation_gap::ROW,
     detractor::ROW,
@@ -76,6 +97,13 @@ pub const TABLE: [Row; 11] = [
     recovery_confirmed::ROW,
     journey_stalled::ROW,
     silent_after_bad::ROW,
+    conversation_declining::ROW,
+    frustration_burst::ROW,
+    high_effort::ROW,
+    repeat_contact::ROW,
+    sla_breach::ROW,
+    advocate::ROW,
+    indirect_negative::ROW,
     promise_overdue::ROW,
     outcome_risk::ROW,
     churn_risk::ROW,
@@ -99,19 +127,27 @@ impl Kind {
     /// them from ever opening.
     #[must_use]
     pub const fn can_hold(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad) || self.is_about_promises()
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort)
+            || self.is_about_promises()
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation) || self.is_about_promises()
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort)
+            || self.is_about_promises()
     }
 
     /// Whether it reads the promises of open items.
     #[must_use]
     pub const fn is_about_promises(self) -> bool {
         matches!(self, Self::PromiseOverdue | Self::OutcomeRisk | Self::ChurnRisk)
+    }
+
+    /// Whether a reading of its own looks at it whenever time passes; the others only wait for the end of their times.
+    #[must_use]
+    pub const fn reads_levels(self) -> bool {
+        self.is_level() || matches!(self, Self::SilentAfterBad)
     }
 
     /// The name in alerts, metrics and configuration.
@@ -137,7 +173,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 12] = [
+pub const FIGURES: [&str; 20] = [
     "perception",
     "nps",
     "csat",
@@ -148,6 +184,14 @@ pub const FIGURES: [&str; 12] = [
     "score",
     "hours_open",
     "remembered",
+    "trend",
+    "frustration",
+    "effort",
+    "ces",
+    "transfers",
+    "channels",
+    "contacts",
+    "wait_seconds",
     "days_overdue",
     "risk",
 ];

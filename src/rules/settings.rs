@@ -2,8 +2,9 @@
 //! are in `config/touchline.toml`.
 
 use super::Kind;
-use super::{churn_risk, detractor, double_deviation, expectation_gap, journey_stalled, outcome_risk};
-use super::{promise_overdue, recovery_confirmed, sentiment_drop, service_failure, silent_after_bad};
+use super::{advocate, churn_risk, conversation_declining, detractor, double_deviation, expectation_gap};
+use super::{frustration_burst, high_effort, indirect_negative, journey_stalled, outcome_risk, promise_overdue};
+use super::{recovery_confirmed, repeat_contact, sentiment_drop, service_failure, silent_after_bad, sla_breach};
 use crate::model::{Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,20 @@ pub struct Settings {
     pub journey_stalled: journey_stalled::JourneyStalled,
     /// `[rules.silent_after_bad]`.
     pub silent_after_bad: silent_after_bad::SilentAfterBad,
+    /// `[rules.conversation_declining]`.
+    pub conversation_declining: conversation_declining::ConversationDeclining,
+    /// `[rules.frustration_burst]`.
+    pub frustration_burst: frustration_burst::FrustrationBurst,
+    /// `[rules.high_effort]`.
+    pub high_effort: high_effort::HighEffort,
+    /// `[rules.repeat_contact]`.
+    pub repeat_contact: repeat_contact::RepeatContact,
+    /// `[rules.sla_breach]`.
+    pub sla_breach: sla_breach::SlaBreach,
+    /// `[rules.advocate]`.
+    pub advocate: advocate::Advocate,
+    /// `[rules.indirect_negative]`.
+    pub indirect_negative: indirect_negative::IndirectNegative,
     /// `[rules.promise_overdue]`.
     pub promise_overdue: promise_overdue::PromiseOverdue,
     /// `[rules.outcome_risk]`.
@@ -68,6 +83,13 @@ impl Settings {
             Kind::RecoveryConfirmed => &self.recovery_confirmed.lifecycle,
             Kind::JourneyStalled => &self.journey_stalled.lifecycle,
             Kind::SilentAfterBad => &self.silent_after_bad.lifecycle,
+            Kind::ConversationDeclining => &self.conversation_declining.lifecycle,
+            Kind::FrustrationBurst => &self.frustration_burst.lifecycle,
+            Kind::HighEffort => &self.high_effort.lifecycle,
+            Kind::RepeatContact => &self.repeat_contact.lifecycle,
+            Kind::SlaBreach => &self.sla_breach.lifecycle,
+            Kind::Advocate => &self.advocate.lifecycle,
+            Kind::IndirectNegative => &self.indirect_negative.lifecycle,
             Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
             Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
             Kind::ChurnRisk => &self.churn_risk.lifecycle,

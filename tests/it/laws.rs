@@ -15,8 +15,9 @@ const START: Timestamp = Timestamp(1_772_442_000_000);
 const MINUTE_MS: i64 = 60_000;
 const CUSTOMERS: [&str; 3] = ["anna", "ben", "chris"];
 const ORDERS: [&str; 2] = ["o-1", "o-2"];
+const SESSIONS: [&str; 2] = ["s-1", "s-2"];
 /// Every kind that means something to a rule, and one nobody knows.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 21] = [
     "survey_answered",
     "support_rated",
     "contact_abandoned",
@@ -30,6 +31,13 @@ const KINDS: [&str; 14] = [
     "checkout_started",
     "order_completed",
     "rage_clicked",
+    "script_error",
+    "contact_started",
+    "contact_transferred",
+    "message_received",
+    "mention_posted",
+    "review_posted",
+    "referral_sent",
     "moon_landed",
 ];
 
@@ -133,6 +141,10 @@ impl Player {
             weight: Micro::whole(3),
             source: SignalSource::Rating,
         });
+        let turn = KINDS[kind].ends_with("received").then(|| {
+            let score = Micro((i64::try_from(self.number % 3).unwrap() - 1) * 800_000);
+            Signal { score, weight: Micro::ONE, source: SignalSource::Text }
+        });
         Scored {
             customer_id: CUSTOMERS[customer],
             event: EventHash(self.number),
@@ -142,16 +154,16 @@ impl Player {
             kind: name,
             actor: Actor::Customer,
             contact: Contact::Direct,
-            signals: [rated.or(of_kind), None],
+            signals: [rated.or(of_kind), turn],
             rating,
             outcome: None,
             due_at: (order == Some(0)).then(|| time.plus(-30 * 60 * MINUTE_MS)),
             wait_ms: None,
             duration_ms: None,
-            session_id: None,
-            conversation_id: None,
+            session_id: order.map(|order| SESSIONS[order]),
+            conversation_id: answer.is_none().then_some("t-1"),
             order_id: order.map(|order| ORDERS[order]),
-            topic: None,
+            topic: Some("billing"),
             item_type: order.map(|_| ItemType::Order),
             measures: Vec::new(),
             segments: Vec::new(),
