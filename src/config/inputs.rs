@@ -12,8 +12,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-const KEYS: [&str; 9] =
-    ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
+const KEYS: [&str; 9] = ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
 const ITEMS: [(&str, ItemType); 4] = [
     ("order_id", ItemType::Order),
     ("conversation_id", ItemType::Conversation),

@@ -263,7 +263,7 @@ fn accept(
     let time = scored.occurred_at;
     let alert_changed = fire_until(settings, customer, scored.customer_id, time, opened, out);
     let known = customer.touchpoints > 0;
-    let late = known && customer.latest.since(time) > settings.timing.lateness.0;
+    let late = known && customer.latest.since(time) > settings.timing.lateness_ms(scored.channel);
     customer.remember(scored.event, settings.limits.dedup_entries);
     let out_of_order = known && time < customer.latest;
     if !known || time > customer.latest {

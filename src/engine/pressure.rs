@@ -82,8 +82,7 @@ fn due(risk: &Risk, promise: &Promise, at: Timestamp) -> Micro {
     let Some(due) = promise.due else { return Micro::ZERO };
     let end = promise.closed_at.unwrap_or(at);
     let (passed_ms, promised_ms) = (end.since(promise.opened_at).max(0), due.since(promise.opened_at));
-    let share =
-        if promised_ms <= passed_ms { Micro::ONE } else { Micro::ratio(passed_ms, Micro::SCALE, promised_ms) };
+    let share = if promised_ms <= passed_ms { Micro::ONE } else { Micro::ratio(passed_ms, Micro::SCALE, promised_ms) };
     let late_ms = end.since(due);
     let late = |least: Micro| {
         let days = Micro::ratio(late_ms, Micro::SCALE, DAY_MS);
@@ -117,7 +116,8 @@ pub(super) fn most_pressing<'c>(
     settings: &Settings,
     at: Timestamp,
 ) -> Option<(&'c OpenItem, Micro)> {
-    let pressures = customer.items.iter().filter(|item| item.is_open()).map(|item| (item, pressure(item, settings, at)));
+    let pressures =
+        customer.items.iter().filter(|item| item.is_open()).map(|item| (item, pressure(item, settings, at)));
     pressures.reduce(|most, next| if next.1 > most.1 { next } else { most })
 }
 

@@ -95,9 +95,8 @@ impl<'a> Turn<'a> {
     ) {
         let settings = self.settings;
         let lifecycle = settings.rules.lifecycle(subject.kind);
-        let same = |alert: &AlertState| {
-            alert.kind == subject.kind && alert.item == subject.item && alert.outcome == outcome
-        };
+        let same =
+            |alert: &AlertState| alert.kind == subject.kind && alert.item == subject.item && alert.outcome == outcome;
         let found = customer.alerts.iter().position(same);
         if !lifecycle.enabled {
             return;

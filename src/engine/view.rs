@@ -66,7 +66,12 @@ fn pressure_lines(customer: &Customer, settings: &Settings) -> Vec<Line> {
     if let Some((item, _)) = most_pressing(customer, settings, customer.now) {
         each_pressure(item, settings, customer.now, |term| {
             let of = term.label.map_or("", |label| settings.catalogue.text(label));
-            let label = format!("pressure of {} {}: {} of {of}", item.item.item_type.as_str(), item.item.id, term.kind.as_str());
+            let label = format!(
+                "pressure of {} {}: {} of {of}",
+                item.item.item_type.as_str(),
+                item.item.id,
+                term.kind.as_str()
+            );
             lines.push(Line { label, contribution: -settings.model.index_pressure.times(term.value) });
         });
     }

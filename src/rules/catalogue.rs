@@ -187,9 +187,10 @@ impl Catalogue {
                 kind.completes.iter().filter_map(|name| journey("completes", name)).map(|(name, _)| name).collect();
             let stage = kind.stage.as_ref().map(|stage| catalogue.intern(stage, &path, &mut problems));
             let hash = catalogue.intern(name, &path, &mut problems);
-            let opens = kind.opens.iter().map(|opening| {
-                OpeningEntry { promise: Name::of(&opening.promise), due: opening.due.clone() }
-            });
+            let opens = kind
+                .opens
+                .iter()
+                .map(|opening| OpeningEntry { promise: Name::of(&opening.promise), due: opening.due.clone() });
             let names = |names: &[String]| names.iter().map(|name| Name::of(name)).collect();
             let entry = KindEntry {
                 kind: kind.clone(),

@@ -53,7 +53,9 @@ mod tests {
     fn the_severity_rises_with_the_delay() {
         let defaults: toml::Table = toml::from_str(include_str!("../../config/touchline.toml")).unwrap();
         let settings: PromiseOverdue = defaults["rules"]["promise_overdue"].clone().try_into().unwrap();
-        for (days, expected) in [(0, Severity::Info), (1, Severity::Warning), (2, Severity::High), (9, Severity::Critical)] {
+        for (days, expected) in
+            [(0, Severity::Info), (1, Severity::Warning), (2, Severity::High), (9, Severity::Critical)]
+        {
             let reading = read(&settings, Ok(days * DAY_MS));
             assert_eq!((reading.verdict, reading.after), (Verdict::Open(expected), Micro::whole(days)));
         }
