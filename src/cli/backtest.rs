@@ -113,7 +113,7 @@ impl Side {
 
 fn about(alert: &AlertChange) -> About {
     let item = alert.item.as_ref().map(|item| Arc::clone(&item.id));
-    About { kind: alert.kind, customer_id: Arc::clone(&alert.customer_id), item }
+    About { kind: alert.kind, customer_id: Arc::clone(&alert.customer_id), item, outcome: alert.outcome }
 }
 
 /// Both configurations over the files, in one pass.

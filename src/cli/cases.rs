@@ -83,7 +83,9 @@ pub(super) enum Verdict {
 /// What is wrong with the case: line, what, hint.
 pub(super) fn run(text: &str, case: &Case, config: &Config, scorer: &Arc<Scorer>) -> Result<Verdict, String> {
     let mut config = config.clone();
-    config.inputs.push(Input { name: "touchpoint".into(), source: Some("case".into()), ..Input::default() });
+    // What a touchpoint is about is for the first input to say.
+    let item = config.inputs.first().map_or_else(Vec::new, |input| input.item.clone());
+    config.inputs.push(Input { name: "touchpoint".into(), source: Some("case".into()), item, ..Input::default() });
     let sources = config.inputs.iter().enumerate().map(|(at, input)| (input.name.clone(), at)).collect();
     let plan = config.plan(sources, 0);
     let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(scorer), 0, 0, false);

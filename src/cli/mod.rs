@@ -12,6 +12,7 @@ mod feeds;
 mod files;
 mod history;
 mod load;
+mod profile;
 mod replay;
 mod replay_topics;
 mod rows;
@@ -56,6 +57,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Your own cases against your configuration: touchpoints in, expected alerts out
     Test(test::Args),
+    /// How long promises usually take, counted from recorded touchpoints
+    Profile(profile::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

@@ -4,11 +4,11 @@
 //! customer, kind and item that overlap are the same alert, seen earlier or later; what overlaps nothing was added or
 //! removed. Ids are not compared: they hash what began the episode, which the configuration may move.
 
-use crate::model::Timestamp;
+use crate::model::{Name, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What an alert is about: customer, kind, item and outcome (empty = none).
+/// What an alert is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct About {
     /// The rule's kind.
@@ -17,6 +17,8 @@ pub struct About {
     pub customer_id: Arc<str>,
     /// Id of the item.
     pub item: Option<Arc<str>>,
+    /// The outcome it is about, of rules that foretell one.
+    pub outcome: Option<Name>,
 }
 
 /// One alert from opening to end.
