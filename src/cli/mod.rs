@@ -12,6 +12,7 @@ mod load;
 mod replay;
 mod replay_topics;
 mod rows;
+mod rules;
 mod run;
 mod scoreboard;
 mod simulate;
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// Every rule in force, in words, with its settings
+    Rules(rules::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),
