@@ -157,7 +157,7 @@ impl Witness for Evaluation {
         Ok(())
     }
 
-    fn alerts(&mut self, alerts: &[AlertChange]) {
+    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
         for alert in alerts.iter().filter(|alert| alert.phase == Phase::Opened) {
             let opened = Opened {
                 customer_id: Arc::clone(&alert.customer_id),
@@ -166,6 +166,7 @@ impl Witness for Evaluation {
             };
             self.opened.entry(alert.kind.to_owned()).or_default().push(opened);
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod console;
 mod demo;
 mod evaluate;
+mod explain;
 mod feeds;
 mod files;
 mod history;
@@ -49,6 +50,8 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// The story of an alert or a customer in plain words
+    Explain(explain::Args),
     /// Every rule in force, in words, with its settings
     Rules(rules::Args),
     /// Every problem of a configuration at once
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
