@@ -98,7 +98,7 @@ mod tests {
                 let shown = match value {
                     Value::Number(number) => Micro::from_f64(number.as_f64().unwrap().abs()).unwrap().to_string(),
                     Value::String(text) => text.clone(),
-                    _ => continue,
+                    Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => continue,
                 };
                 let is_told = words.split(|c: char| " ,;():".contains(c)).any(|word| word.trim_matches('-') == shown);
                 assert!(lifecycle.contains(&key.as_str()) || is_told, "{key} = {shown} of {}:{words}", record["name"]);

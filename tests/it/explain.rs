@@ -50,7 +50,7 @@ fn numbers(value: &Value, into: &mut Vec<f64>) {
 
 /// A moment of a record as stories show it.
 fn clock(ms: f64) -> String {
-    let moment = jiff::Timestamp::from_millisecond(ms as i64).unwrap();
+    let moment = jiff::Timestamp::from_millisecond(format!("{ms:.0}").parse().unwrap()).unwrap();
     moment.strftime(if ms % 1000.0 == 0.0 { "%Y-%m-%d %H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S%.3f UTC" }).to_string()
 }
 
