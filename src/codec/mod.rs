@@ -6,7 +6,7 @@ mod json;
 pub mod mapping;
 pub mod node;
 
-use crate::model::{Channel, Position, Timestamp, Touchpoint};
+use crate::model::{Channel, ItemType, Position, Timestamp, Touchpoint};
 use fields::Fields;
 use mapping::{Mapping, TimeFormat};
 use node::Pointer;
@@ -139,6 +139,8 @@ pub struct Input {
     pub source: Option<String>,
     /// Channel of touchpoints that name none.
     pub channel: Option<Channel>,
+    /// Which id names the item a touchpoint is about: the first it has.
+    pub item: Vec<ItemType>,
     /// Customer ids that mean "no customer", lower case.
     pub junk_ids: Vec<String>,
 }
@@ -164,6 +166,7 @@ impl Default for Input {
             arrival: Vec::new(),
             source: None,
             channel: None,
+            item: vec![ItemType::Order, ItemType::Conversation],
             junk_ids: Vec::new(),
         }
     }

@@ -75,6 +75,7 @@ fn model(model: &Model, checker: &mut Checker<'_>) {
     checker.between("model.index_base", model.index_base, 0, 100);
     checker.between("model.index_perception", model.index_perception, 0, 100);
     checker.between("model.index_felt", model.index_felt, 0, 100);
+    checker.between("model.index_pressure", model.index_pressure, 0, 100);
 }
 
 fn engine(engine: &Timing, checker: &mut Checker<'_>) {

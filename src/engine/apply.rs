@@ -7,7 +7,7 @@ use super::figures::derive;
 use super::store::Store;
 use super::turn::{Turn, is_firing};
 use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
-use super::{conversations, events, image, touch};
+use super::{conversations, events, image, items, touch};
 use crate::model::{Scored, Timestamp, hash64};
 use crate::rules::TABLE;
 use std::sync::Arc;
@@ -283,7 +283,11 @@ fn accept(
     }
     turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
-    let own = touch::touch(customer, settings, entry, scored);
+    let taken = items::take(customer, settings, entry, scored);
+    turn.late_ms = taken.late_ms;
+    turn.out.extend(taken.kept.iter().map(|(promise, wait_ms)| Output::Kept(*promise, *wait_ms)));
+    turn.out.extend(std::iter::repeat_n(Output::ItemDropped, taken.dropped));
+    let own = touch::touch(customer, settings, entry, scored, &taken);
     let ends = scored.outcome.is_some_and(conversations::ends);
     let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
     conversations::end(customer, settings, ended, events::idle_since(&turn, customer.now));

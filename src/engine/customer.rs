@@ -3,6 +3,7 @@
 //! Everything is an integer, a hash or a bounded list, and no text of the customer's is here. Where the definition
 //! allows it, a field is a sum, a minimum or a maximum, so that late touchpoints change it as if they had come in time.
 
+use super::items::OpenItem;
 use super::panes::Panes;
 use super::settings::Settings;
 use super::{contacts, sessions};
@@ -35,7 +36,7 @@ impl Mark {
 
     pub(super) const fn evidence(&self, contribution: Micro) -> Evidence {
         let Self { time, event, kind, channel, .. } = *self;
-        Evidence { event, kind, channel, occurred_at: time, contribution }
+        Evidence { event, kind, channel, occurred_at: time, contribution, term: None }
     }
 }
 
@@ -145,6 +146,8 @@ pub(super) struct Journey {
 pub(super) struct AlertState {
     pub(super) kind: Kind,
     pub(super) item: Option<Item>,
+    /// The outcome it warns of.
+    pub(super) outcome: Option<Name>,
     pub(super) state: State,
     pub(super) alert_id: u64,
     pub(super) revision: u32,
@@ -165,6 +168,29 @@ pub(super) struct ContextValue {
     pub(super) last: Timestamp,
     pub(super) count: u32,
     pub(super) value: Arc<str>,
+}
+
+/// When the customer bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Purchases {
+    pub(super) count: u32,
+    pub(super) first: Timestamp,
+    /// Means nothing while `count` is 0.
+    pub(super) latest: Timestamp,
+}
+
+impl Purchases {
+    pub(super) fn take(&mut self, time: Timestamp) {
+        let known = self.count > 0;
+        self.first = if known { self.first.min(time) } else { time };
+        self.latest = if known { self.latest.max(time) } else { time };
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// The latest one.
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        (self.count > 0).then_some(self.latest)
+    }
 }
 
 /// A value that a later touchpoint replaces.
@@ -200,6 +226,12 @@ pub(super) struct Customer {
     pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
     pub(super) context: Vec<ContextValue>,
     pub(super) alerts: Vec<AlertState>,
+    pub(super) items: Vec<OpenItem>,
+    /// Items closed and dropped …
+    pub(super) past: u32,
+    /// … of which went badly.
+    pub(super) past_bad: u32,
+    pub(super) purchases: Purchases,
     /// UTC day and number of alerts opened on it.
     pub(super) opened: (i64, u32),
     pub(super) published: Option<Figures>,
@@ -233,9 +265,15 @@ impl Customer {
             ratings,
             context,
             alerts,
+            items,
+            past,
+            past_bad,
+            purchases,
             opened,
             published,
         } = self;
+        items.clear();
+        (*past, *past_bad, *purchases) = Default::default();
         (*touchpoints, *opened) = (0, (0, 0));
         (*first_seen, *latest, *now) = Default::default();
         (*stage, *segment, *tier, *episode, *published, *shared) = Default::default();
@@ -255,9 +293,11 @@ impl Customer {
         alerts.clear();
     }
 
-    /// True when nobody would miss it: no open alert and no journey under way.
+    /// True when nobody would miss it: no open alert, no journey under way and no open promise.
     pub(super) fn is_evictable(&self) -> bool {
-        !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. })) && self.journeys.is_empty()
+        !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. }))
+            && self.journeys.is_empty()
+            && self.items.iter().all(|item| item.open_promises().next().is_none())
     }
 
     /// When something happens without a touchpoint: the earliest of all timers, always after `now`.
@@ -283,7 +323,8 @@ impl Customer {
             .filter(|conversation| conversation.turns.len() >= turns_min)
             .filter_map(|conversation| conversation.turns.last())
             .map(|last| last.time.plus(gap_ms));
-        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).min();
+        let items = super::pressure::deadline(self, settings, self.now);
+        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).chain(items).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
     }

@@ -2,6 +2,7 @@
 
 use super::customer::{Customer, Mark};
 use super::figures::{self, Derived};
+use super::item_rules;
 use super::turn::{Basis, Subject, Turn};
 use super::{contacts, conversations, failures, journeys, sessions, voice};
 use crate::model::{Item, ItemType, Micro, Scored, Timestamp};
@@ -34,6 +35,7 @@ pub(super) fn read_touchpoint(
     conversations::read(turn, customer, scored);
     sessions::read(turn, customer, scored, entry);
     journeys::start(turn, customer, scored, entry);
+    item_rules::read(turn, customer, derived, entry.is_some_and(|entry| entry.kind.purchase));
     close_over(turn, customer);
 }
 
@@ -45,6 +47,7 @@ pub(super) fn read_timers(turn: &mut Turn<'_>, customer: &mut Customer, derived:
     contacts::read_timer(turn, customer);
     close_over(turn, customer);
     read_waiting(turn, customer);
+    item_rules::read(turn, customer, derived, false);
     journeys::forget_told(customer);
 }
 

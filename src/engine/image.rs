@@ -91,6 +91,14 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
         writer.text(&value.value);
     });
     writer.list(&customer.alerts, Writer::alert);
+    writer.list(&customer.items, Writer::open_item);
+    for count in [customer.past, customer.past_bad, customer.purchases.count] {
+        writer.u64(count.into());
+    }
+    if customer.purchases.count > 0 {
+        writer.time(customer.purchases.first);
+        writer.time(customer.purchases.latest);
+    }
     writer.i64(customer.opened.0);
     writer.u64(customer.opened.1.into());
     writer.option(customer.published.as_ref(), Writer::figures);
@@ -138,26 +146,31 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
         Ok(ContextValue { index, last, count: parser.u32()?, value: parser.text()? })
     })?;
     parser.list(&mut customer.alerts, Parser::alert)?;
+    parser.list(&mut customer.items, Parser::open_item)?;
+    (customer.past, customer.past_bad, customer.purchases.count) = (parser.u32()?, parser.u32()?, parser.u32()?);
+    if customer.purchases.count > 0 {
+        (customer.purchases.first, customer.purchases.latest) = (parser.time()?, parser.time()?);
+    }
     customer.opened = (parser.reader.i64()?, parser.u32()?);
     customer.published = parser.option(Parser::figures)?;
     if parser.reader.is_empty() { Ok(()) } else { Err(ImageError::Damaged("longer than its content")) }
 }
 
-struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+pub(super) struct Writer<'a> {
+    pub(super) out: &'a mut Vec<u8>,
     base: Timestamp,
 }
 
 impl Writer<'_> {
-    fn u64(&mut self, value: u64) {
+    pub(super) fn u64(&mut self, value: u64) {
         put_u64(self.out, value);
     }
 
-    fn i64(&mut self, value: i64) {
+    pub(super) fn i64(&mut self, value: i64) {
         put_i64(self.out, value);
     }
 
-    fn time(&mut self, time: Timestamp) {
+    pub(super) fn time(&mut self, time: Timestamp) {
         put_i64(self.out, self.base.0.wrapping_sub(time.0));
     }
 
@@ -165,21 +178,21 @@ impl Writer<'_> {
         put_bytes(self.out, text.as_bytes());
     }
 
-    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+    pub(super) fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.u64(items.len() as u64);
         for item in items {
             write(self, item);
         }
     }
 
-    fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+    pub(super) fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
         self.out.push(u8::from(value.is_some()));
         if let Some(value) = value {
             write(self, value);
         }
     }
 
-    fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
+    pub(super) fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
         self.option(value, |writer, (time, value)| {
             writer.time(*time);
             write(writer, value);
@@ -268,6 +281,7 @@ impl Writer<'_> {
                 self.out.push(severity as u8);
             }
         }
+        self.option(alert.outcome.as_ref(), |writer, outcome| writer.u64(outcome.0.into()));
         put_hash(self.out, alert.alert_id);
         self.u64(alert.revision.into());
         self.mark(&alert.origin);
@@ -281,29 +295,30 @@ impl Writer<'_> {
         self.i64(figures.perception.0);
         self.i64(figures.expectation.0);
         self.i64(figures.felt.0);
+        self.i64(figures.pressure.0);
         self.option(figures.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
     }
 }
 
-struct Parser<'a> {
-    reader: Reader<'a>,
+pub(super) struct Parser<'a> {
+    pub(super) reader: Reader<'a>,
     base: Timestamp,
 }
 
 impl Parser<'_> {
-    fn time(&mut self) -> Result<Timestamp, Damaged> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, Damaged> {
         Ok(Timestamp(self.base.0.wrapping_sub(self.reader.i64()?)))
     }
 
-    fn u32(&mut self) -> Result<u32, Damaged> {
+    pub(super) fn u32(&mut self) -> Result<u32, Damaged> {
         u32::try_from(self.reader.u64()?).map_err(|_| Damaged)
     }
 
-    fn name(&mut self) -> Result<Name, Damaged> {
+    pub(super) fn name(&mut self) -> Result<Name, Damaged> {
         Ok(Name(self.u32()?))
     }
 
-    fn flag(&mut self) -> Result<bool, Damaged> {
+    pub(super) fn flag(&mut self) -> Result<bool, Damaged> {
         Ok(self.reader.u8()? != 0)
     }
 
@@ -311,7 +326,11 @@ impl Parser<'_> {
         Ok(Arc::from(self.reader.str()?))
     }
 
-    fn list<T>(&mut self, items: &mut Vec<T>, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<(), Damaged> {
+    pub(super) fn list<T>(
+        &mut self,
+        items: &mut Vec<T>,
+        read: impl Fn(&mut Self) -> Result<T, Damaged>,
+    ) -> Result<(), Damaged> {
         let count = self.reader.count()?;
         items.reserve(count.min(64));
         for _ in 0..count {
@@ -320,11 +339,11 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
+    pub(super) fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
+    pub(super) fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
         self.option(|parser| Ok((parser.time()?, read(parser)?)))
     }
 
@@ -393,17 +412,19 @@ impl Parser<'_> {
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
             _ => return Err(Damaged),
         };
+        let outcome = self.option(Self::name)?;
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
         let (origin, figure) = (self.mark()?, self.reader.u8()?);
         let before = self.option(|parser| parser.reader.i64().map(Micro))?;
         let threshold = Micro(self.reader.i64()?);
-        Ok(AlertState { kind, item, state, alert_id, revision, origin, figure, before, threshold })
+        Ok(AlertState { kind, item, outcome, state, alert_id, revision, origin, figure, before, threshold })
     }
 
     fn figures(&mut self) -> Result<Figures, Damaged> {
         let (index, perception) = (self.reader.i64()?, Micro(self.reader.i64()?));
         let (expectation, felt) = (Micro(self.reader.i64()?), Micro(self.reader.i64()?));
+        let pressure = Micro(self.reader.i64()?);
         let (disconfirmation, stage) = (perception - expectation, self.option(Self::name)?);
-        Ok(Figures { index, perception, expectation, disconfirmation, felt, stage })
+        Ok(Figures { index, perception, expectation, disconfirmation, felt, pressure, stage })
     }
 }

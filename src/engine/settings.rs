@@ -1,7 +1,7 @@
 //! Settings of the engine. They are read from TOML as they stand; `config/touchline.toml` has every default.
 
-use crate::model::{Micro, time::Span};
-use crate::rules::{self, catalogue::Catalogue};
+use crate::model::{Micro, Name, time::Span};
+use crate::rules::{self, catalogue::Catalogue, outcome_risk::Outcome, profile::Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,82 @@ pub struct Model {
     pub index_perception: Micro,
     /// Index points per unit of felt disconfirmation.
     pub index_felt: Micro,
+    /// Index points that a unit of pressure takes.
+    pub index_pressure: Micro,
+}
+
+/// `[risk]`: constants of the terms of pressure and risk ([`super::pressure`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Risk {
+    /// Due: the whole of the promised time, used.
+    pub used: Micro,
+    /// Due, open: overdue at all …
+    pub overdue: Micro,
+    /// Due, kept: late at all …
+    pub late: Micro,
+    /// … and each day of it …
+    pub per_day: Micro,
+    /// … at most this.
+    pub overdue_max: Micro,
+    /// Due, kept in time.
+    pub on_time: Micro,
+    /// Long wait and no answer: a bit of surprise …
+    pub surprise: Micro,
+    /// … of which at most so many count.
+    pub surprise_max: Micro,
+    /// A unit of perception.
+    pub perception: Micro,
+    /// A doubling of the days since the last purchase.
+    pub rhythm: Micro,
+}
+
+/// Which value of a measure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// The latest.
+    #[default]
+    Last,
+    /// The sum.
+    Sum,
+}
+
+/// `items.measures`: how large an item is, in one respect: `weight · log2(max(1, m))`, or of `1 + m`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// Name in alerts.
+    pub name: String,
+    /// Where the number stands: `/attributes/<name>`, `/amount_minor`, `/wait_ms` or `/duration_ms`.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Instead of a field: touchpoints of this kind in the item are counted.
+    #[serde(default)]
+    pub counts: Option<String>,
+    /// Which value counts, of a field.
+    #[serde(default)]
+    pub aggregate: Aggregate,
+    /// Factor of its term, −10 to 10.
+    #[serde(default)]
+    pub weight: Micro,
+    /// The least possible value: 1, or 0 where none is possible.
+    #[serde(default = "one")]
+    pub from: u8,
+}
+
+const fn one() -> u8 {
+    1
+}
+
+/// `[items]`: what is kept of open items besides their promises.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Items {
+    /// Measures, at most 4.
+    pub measures: Vec<Measure>,
+    /// Names of attributes whose value is kept (as a hash), at most 4.
+    pub segments: Vec<String>,
 }
 
 /// `[engine]`: time, sessions, conversations, publication.
@@ -102,6 +178,18 @@ pub struct Context {
 pub struct Settings {
     /// What each kind means.
     pub catalogue: Catalogue,
+    /// How long promises usually take.
+    pub profile: Profile,
+    /// Constants of pressure and risk.
+    pub risk: Risk,
+    /// Measures and segments of items.
+    pub items: Items,
+    /// Hashes of the measures' names.
+    pub measures: Vec<Name>,
+    /// Hashes of the kinds that measures count; none = it reads a field.
+    pub counted: Vec<Option<Name>>,
+    /// Outcomes to warn of, each with the hash of its name.
+    pub outcomes: Vec<(Name, Outcome)>,
     /// Constants of the model.
     pub model: Model,
     /// Time, sessions, publication.

@@ -2,6 +2,7 @@
 //! What it means for rules is in [`super::events`].
 
 use super::customer::{Customer, Episode, Mark, RECENT_MAX, Recent};
+use super::items::Taken;
 use super::settings::Settings;
 use super::{contacts, context, conversations, sessions};
 use crate::model::{Micro, Scored, Signal, hash64};
@@ -21,6 +22,7 @@ pub(super) fn touch(
     settings: &Settings,
     entry: Option<&KindEntry>,
     scored: &Scored<'_>,
+    taken: &Taken,
 ) -> Option<Mark> {
     let time = scored.occurred_at;
     if customer.touchpoints == 0 {
@@ -41,14 +43,30 @@ pub(super) fn touch(
         customer.stage = Some((time, stage));
     }
     context::take(customer, settings, time, &scored.context);
+    for (by, signal, sign) in &taken.corrections {
+        correct(customer, *by, *signal, *sign);
+    }
     let capped = entry.is_some_and(|entry| entry.kind.capped);
     contacts::take(customer, settings, entry, scored);
     if capped && sessions::is_full(customer, settings, scored) {
-        return None;
+        return add_signals(customer, settings, scored, &[], taken);
     }
-    let mark = add_signals(customer, settings, scored, &scored.signals);
+    let mark = add_signals(customer, settings, scored, &scored.signals, taken);
     conversations::take_turn(customer, settings, scored);
     mark
+}
+
+/// Gives an earlier touchpoint a signal, or takes it away: late data changed which promise it kept.
+fn correct(customer: &mut Customer, by: Mark, signal: Signal, sign: i64) {
+    if sign > 0 {
+        customer.panes.add(customer.now, by.time, signal);
+    } else {
+        customer.panes.remove(customer.now, by.time, signal);
+    }
+    if let Some(recent) = customer.recent.iter_mut().find(|recent| recent.mark.event == by.event) {
+        recent.mark.value += Micro(sign * signal.score.times(signal.weight).0);
+        recent.weight += Micro(sign * signal.weight.0);
+    }
 }
 
 /// Adds signals to panes, recent evidence and the episode. Answers the touchpoint's own score.
@@ -57,17 +75,21 @@ fn add_signals(
     settings: &Settings,
     scored: &Scored<'_>,
     signals: &[Option<Signal>],
+    taken: &Taken,
 ) -> Option<Mark> {
     let (mut sum, mut weight) = (Micro::ZERO, Micro::ZERO);
-    for signal in signals.iter().flatten().filter(|signal| signal.weight > Micro::ZERO) {
+    let signals = signals.iter().flatten().chain(&taken.signals);
+    for signal in signals.filter(|signal| signal.weight > Micro::ZERO) {
         customer.panes.add(customer.now, scored.occurred_at, *signal);
         sum += signal.score.times(signal.weight);
         weight += signal.weight;
     }
+    if weight > Micro::ZERO || taken.may_keep {
+        remember(customer, Recent { mark: Mark::of(scored, sum), weight });
+    }
     if weight == Micro::ZERO {
         return None;
     }
-    remember(customer, Recent { mark: Mark::of(scored, sum), weight });
     let mark = Mark::of(scored, sum.over(weight));
     let key = [scored.conversation_id, scored.session_id, scored.order_id].into_iter().flatten().next();
     join_episode(customer, settings, key.map_or(0, |id| hash64(id.as_bytes())), mark);

@@ -4,9 +4,9 @@
 //! valence of the kind. A touchpoint with a rating and a text keeps both. Everything is integer arithmetic; the
 //! instruments' ranges are the published ones.
 
-use super::Plan;
+use super::{Plan, about};
 use crate::engine::Settings;
-use crate::model::time::{DAY_MS, SECOND_MS};
+use crate::model::time::SECOND_MS;
 use crate::model::{
     Actor, Attribute, Channel, EventHash, Instrument, Micro, Name, Outcome, Position, Rating, Scored, Signal,
     SignalSource, Signals, Touchpoint,
@@ -61,6 +61,10 @@ pub(super) fn score<'a>(
         conversation_id: touchpoint.conversation_id.as_deref(),
         order_id: touchpoint.order_id.as_deref(),
         topic: touchpoint.topic.as_deref(),
+        item_type: about::item_type(plan, touchpoint, position),
+        measures: about::measures(plan, touchpoint),
+        segments: about::segments(plan, touchpoint),
+        dues: about::dues(entry, touchpoint),
         segment: scoring.segment.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
         tier: scoring.tier.as_ref().and_then(|(field, allowed)| listed(touchpoint, field, allowed)),
         context: context(&plan.settings, touchpoint),
@@ -132,10 +136,7 @@ fn outcome_signal(touchpoint: &Touchpoint<'_>) -> Option<Signal> {
 /// On time, or late by parts of days.
 fn lateness_signal(touchpoint: &Touchpoint<'_>, entry: &KindEntry) -> Option<Signal> {
     let due_at = touchpoint.due_at.filter(|_| entry.kind.fulfils)?;
-    let late_ms = touchpoint.occurred_at.since(due_at);
-    let score =
-        if late_ms <= 0 { Micro(300_000) } else { clamped(-(Micro(300_000) + Micro::ratio(200_000, late_ms, DAY_MS))) };
-    Some(Signal { score, weight: Micro::whole(2), source: SignalSource::Lateness })
+    Some(Signal::of_lateness(touchpoint.occurred_at.since(due_at)))
 }
 
 fn kind_signal(entry: &KindEntry) -> Option<Signal> {

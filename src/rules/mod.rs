@@ -5,15 +5,21 @@
 
 pub mod advocate;
 pub mod catalogue;
+pub mod churn_risk;
 pub mod conversation_declining;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
+pub mod fixed;
 pub mod frustration_burst;
 pub mod high_effort;
 pub mod indirect_negative;
 pub mod journey_stalled;
 pub mod lifecycle;
+pub mod outcome_risk;
+pub mod profile;
+pub mod promise_overdue;
+pub mod promises;
 pub mod recovery_confirmed;
 pub mod repeat_contact;
 pub mod sentiment_drop;
@@ -60,6 +66,12 @@ pub enum Kind {
     Advocate = 13,
     /// Speaks badly of the business in public.
     IndirectNegative = 14,
+    /// A promise of ours was not kept in time.
+    PromiseOverdue = 15,
+    /// A configured outcome is likely.
+    OutcomeRisk = 16,
+    /// The customer is likely to buy no more.
+    ChurnRisk = 17,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -85,7 +97,7 @@ pub struct Words {
 }
 
 /// All rules, in the order of their codes.
-pub const TABLE: [Row; 15] = [
+pub const TABLE: [Row; 18] = [
     sentiment_drop::ROW,
     expectation_gap::ROW,
     detractor::ROW,
@@ -101,6 +113,9 @@ pub const TABLE: [Row; 15] = [
     sla_breach::ROW,
     advocate::ROW,
     indirect_negative::ROW,
+    promise_overdue::ROW,
+    outcome_risk::ROW,
+    churn_risk::ROW,
 ];
 
 impl Kind {
@@ -122,12 +137,20 @@ impl Kind {
     #[must_use]
     pub const fn can_hold(self) -> bool {
         matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort)
+            || self.is_about_promises()
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
         matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort)
+            || self.is_about_promises()
+    }
+
+    /// Whether it reads the promises of open items.
+    #[must_use]
+    pub const fn is_about_promises(self) -> bool {
+        matches!(self, Self::PromiseOverdue | Self::OutcomeRisk | Self::ChurnRisk)
     }
 
     /// Whether a reading of its own looks at it whenever time passes; the others only wait for the end of their times.
@@ -159,7 +182,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 18] = [
+pub const FIGURES: [&str; 20] = [
     "perception",
     "nps",
     "csat",
@@ -178,6 +201,8 @@ pub const FIGURES: [&str; 18] = [
     "channels",
     "contacts",
     "wait_seconds",
+    "days_overdue",
+    "risk",
 ];
 
 /// `Open` at the rule's own severity.

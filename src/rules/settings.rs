@@ -2,9 +2,9 @@
 //! are in `config/touchline.toml`.
 
 use super::{Kind, Words};
-use super::{advocate, conversation_declining, detractor, double_deviation, expectation_gap, frustration_burst};
-use super::{high_effort, indirect_negative, journey_stalled, recovery_confirmed, repeat_contact};
-use super::{sentiment_drop, service_failure, silent_after_bad, sla_breach};
+use super::{advocate, churn_risk, conversation_declining, detractor, double_deviation, expectation_gap};
+use super::{frustration_burst, high_effort, indirect_negative, journey_stalled, outcome_risk, promise_overdue};
+use super::{recovery_confirmed, repeat_contact, sentiment_drop, service_failure, silent_after_bad, sla_breach};
 use crate::model::{Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,12 @@ pub struct Settings {
     pub advocate: advocate::Advocate,
     /// `[rules.indirect_negative]`.
     pub indirect_negative: indirect_negative::IndirectNegative,
+    /// `[rules.promise_overdue]`.
+    pub promise_overdue: promise_overdue::PromiseOverdue,
+    /// `[rules.outcome_risk]`.
+    pub outcome_risk: outcome_risk::OutcomeRisk,
+    /// `[rules.churn_risk]`.
+    pub churn_risk: churn_risk::ChurnRisk,
 }
 
 impl Settings {
@@ -84,6 +90,9 @@ impl Settings {
             Kind::SlaBreach => &self.sla_breach.lifecycle,
             Kind::Advocate => &self.advocate.lifecycle,
             Kind::IndirectNegative => &self.indirect_negative.lifecycle,
+            Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
+            Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
+            Kind::ChurnRisk => &self.churn_risk.lifecycle,
         }
     }
 
@@ -106,6 +115,9 @@ impl Settings {
             Kind::SlaBreach => self.sla_breach.words(),
             Kind::Advocate => self.advocate.words(),
             Kind::IndirectNegative => self.indirect_negative.words(),
+            Kind::PromiseOverdue => self.promise_overdue.words(),
+            Kind::OutcomeRisk => self.outcome_risk.words(),
+            Kind::ChurnRisk => self.churn_risk.words(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use touchline::config::Config;
 use touchline::engine::{Engine, Input, Output, Settings};
 use touchline::model::{
-    Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, Micro, Name, Phase, Position, Rating, Scored,
-    Signal, SignalSource, Timestamp,
+    Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, ItemType, Micro, Name, Phase, Position, Rating,
+    Scored, Signal, SignalSource, Timestamp,
 };
 
 const START: Timestamp = Timestamp(1_772_442_000_000);
@@ -164,6 +164,10 @@ impl Player {
             conversation_id: answer.is_none().then_some("t-1"),
             order_id: order.map(|order| ORDERS[order]),
             topic: Some("billing"),
+            item_type: order.map(|_| ItemType::Order),
+            measures: Vec::new(),
+            segments: Vec::new(),
+            dues: Vec::new(),
             segment: None,
             tier: None,
             context: Vec::new(),
@@ -188,6 +192,7 @@ impl World {
             }
             Output::Expired(customer) => drop(self.published.remove(&**customer)),
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
+            Output::Kept(..) | Output::ItemDropped => {}
         }
     }
 
