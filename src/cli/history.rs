@@ -7,7 +7,7 @@ use crate::codec::node::Pointer;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::{AlertChange, Timestamp, Touchpoint};
-use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
+use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
 use crate::sentiment::Scorer;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +29,9 @@ pub(super) trait Witness {
     fn moment(&mut self, _place: usize, _engine: &Engine) -> anyhow::Result<()> {
         Ok(())
     }
+
+    /// What else was seen since the last call.
+    fn observed(&mut self, _observed: &Observed) {}
 
     /// What changed since the last call, in order.
     ///
@@ -119,6 +122,7 @@ fn close(
     witness.alerts(partition.alerts())?;
     partition.stage(ImagesDue::Due, staged);
     summary.observe(&staged.observed);
+    witness.observed(&staged.observed);
     summary.forgotten += staged.experience.len() as u64;
     partition.commit();
     Ok(())

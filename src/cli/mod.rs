@@ -10,6 +10,7 @@ mod feeds;
 mod files;
 mod history;
 mod load;
+mod profile;
 mod replay;
 mod replay_topics;
 mod rows;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::Args),
     /// Every rule in force, in words, with its settings
     Rules(rules::Args),
+    /// How long promises usually take, counted from recorded touchpoints
+    Profile(profile::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

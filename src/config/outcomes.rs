@@ -12,7 +12,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-const MEASURES_MAX: usize = 4;
+const MEASURES_MAX: usize = 8;
 const SEGMENTS_MAX: usize = 4;
 const FIELDS: [&str; 3] = ["/amount_minor", "/wait_ms", "/duration_ms"];
 
@@ -148,7 +148,7 @@ fn risk(canonical: &Canonical, problems: &mut Vec<Problem>) {
 fn measures(canonical: &Canonical, problems: &mut Vec<Problem>) {
     let items = &canonical.items;
     if items.measures.len() > MEASURES_MAX {
-        problems.push(Problem::new("items.measures", "at most 4", ""));
+        problems.push(Problem::new("items.measures", "at most 8", ""));
     }
     let is_name = |name: &String| (1..=64).contains(&name.len());
     if items.segments.len() > SEGMENTS_MAX || !items.segments.iter().all(is_name) {

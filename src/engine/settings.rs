@@ -105,7 +105,7 @@ const fn one() -> u8 {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Items {
-    /// Measures, at most 4.
+    /// Measures, at most 8.
     pub measures: Vec<Measure>,
     /// Names of attributes whose value is kept (as a hash), at most 4.
     pub segments: Vec<String>,
