@@ -22,6 +22,7 @@ pub(super) struct Alert {
     evidence: Vec<Evidence>,
     channel: Option<Channel>,
     item: Option<Item>,
+    outcome: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -114,6 +115,12 @@ impl Alert {
             "indirect_negative" => {
                 format!("speaks badly of us in public: scored {after:+.2} (alert at {threshold:+.2} or below)")
             }
+            "promise_overdue" => format!("waits{} for what was promised: {:.1} days overdue", self.about(), after),
+            "outcome_risk" | "churn_risk" => format!(
+                "is likely to end in {}{} (risk {after:.2}, alert at {threshold:.2})",
+                words(self.outcome.as_deref().unwrap_or("a bad outcome")),
+                self.about()
+            ),
             // A rule this console has no sentence for: its figures speak.
             _ => format!("{} {before:+.2} → {after:+.2} (threshold {threshold:+.2})", words(&self.figure)),
         }

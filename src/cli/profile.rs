@@ -34,7 +34,8 @@ const HELP: &str = "Only promises that were kept are counted; take a history lon
     file in the configuration as `profile`; the configuration is another one then, and so is its hash.\n\n\
     Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong usage or configuration.";
 
-const HEADER: &str = "# How long promises took until they were kept, made by `touchline profile`: counts = [[bucket, kept], …].
+const HEADER: &str =
+    "# How long promises took until they were kept, made by `touchline profile`: counts = [[bucket, kept], …].
 # Bucket b begins at (8 + b mod 8) · 2^(b div 8) / 8 − 1 minutes.
 
 ";
@@ -57,8 +58,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let plan = sources(&config, args.input.as_deref(), &args.files)
-        .and_then(|sources| history::plan(&config, sources, None));
+    let plan =
+        sources(&config, args.input.as_deref(), &args.files).and_then(|sources| history::plan(&config, sources, None));
     let plan = match plan {
         Ok(plan) => plan,
         Err(problem) => return Ok(replay::usage(&problem)),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Remembers a contact with service, a transfer, a resolution, or whatever else costs the customer effort.
 pub(super) fn take(customer: &mut Customer, settings: &Settings, entry: Option<&KindEntry>, scored: &Scored<'_>) {
     let rule = &settings.rules.high_effort;
-    let keep_ms = settings.rules.repeat_contact.window.0.max(settings.timing.lateness.0);
+    let keep_ms = settings.rules.repeat_contact.window.0.max(settings.timing.lateness_max_ms());
     customer.contacts.retain(|contact| contact.mark.time > customer.now.minus(keep_ms));
     let resolved = scored.outcome == Some(Outcome::Resolved) || entry.is_some_and(|entry| entry.kind.resolves);
     let transferred = scored.outcome == Some(Outcome::Transferred) || entry.is_some_and(|entry| entry.kind.transfers);
@@ -43,10 +43,12 @@ fn about(scored: &Scored<'_>) -> u64 {
     scored.order_id.or(scored.topic).map_or(0, |id| hash64(id.as_bytes()))
 }
 
-/// Whether the contact at `at` begins a conversation: its further turns are no further contacts.
+/// Whether the contact at `at` begins a conversation about its matter: further turns are no further contacts.
 fn begins(contacts: &[ContactMark], at: usize) -> bool {
     let (Some(contact), Some(earlier)) = (contacts.get(at), contacts.get(..at)) else { return false };
-    let same = |other: &ContactMark| other.contact && other.conversation == contact.conversation;
+    let same = |other: &ContactMark| {
+        other.contact && other.conversation == contact.conversation && other.about == contact.about
+    };
     contact.contact && (contact.conversation == 0 || !earlier.iter().any(same))
 }
 

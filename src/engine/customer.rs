@@ -47,6 +47,13 @@ pub(super) struct Recent {
     pub(super) weight: Micro,
 }
 
+impl Recent {
+    /// The touchpoint with its own score.
+    pub(super) fn own(&self) -> Mark {
+        Mark { value: self.mark.value.over(self.weight), ..self.mark }
+    }
+}
+
 /// Touchpoints that belong together, remembered by their peak and their end (`value` = score).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Episode {
@@ -132,6 +139,8 @@ pub(super) struct FailureMark {
 pub(super) struct Journey {
     pub(super) name: Name,
     pub(super) started: Mark,
+    /// The last time it was started again while under way.
+    pub(super) restarted: Option<Mark>,
     pub(super) deadline: Timestamp,
     /// Hashes of order and session id; 0 = none.
     pub(super) order: u64,
@@ -218,6 +227,8 @@ pub(super) struct Customer {
     pub(super) contacts: Vec<ContactMark>,
     pub(super) failures: Vec<FailureMark>,
     pub(super) recoveries: Vec<Recovery>,
+    /// Latest answers of the business: what kind of (see `voice`), when.
+    pub(super) answers: Vec<(u64, Timestamp)>,
     pub(super) refused_payments: Vec<Mark>,
     pub(super) journeys: Vec<Journey>,
     pub(super) completions: Vec<Completion>,
@@ -258,6 +269,7 @@ impl Customer {
             contacts,
             failures,
             recoveries,
+            answers,
             refused_payments,
             journeys,
             completions,
@@ -285,6 +297,7 @@ impl Customer {
         contacts.clear();
         failures.clear();
         recoveries.clear();
+        answers.clear();
         completions.clear();
         refused_payments.clear();
         journeys.clear();

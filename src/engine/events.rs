@@ -27,9 +27,7 @@ pub(super) fn read_touchpoint(
         failures::fail(turn, customer, derived, scored, facts, &evidence);
     }
     read_levels(turn, customer, derived);
-    if let Some(own) = own {
-        failures::confirm_recovery(turn, customer, scored, own);
-    }
+    failures::confirm_recovery(turn, customer, own);
     voice::read(turn, customer, derived, scored, entry);
     contacts::read(turn, customer, scored, entry);
     conversations::read(turn, customer, scored);

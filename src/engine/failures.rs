@@ -3,7 +3,7 @@
 //! A recovery is remembered for as long as a late touchpoint may come, so that a failure that arrives after it is
 //! recovered as well.
 
-use super::customer::{AlertState, Customer, FailureMark, Mark, Recovery};
+use super::customer::{AlertState, Customer, FailureMark, Mark, Recent, Recovery};
 use super::events::item_of;
 use super::figures::Derived;
 use super::touch;
@@ -111,7 +111,7 @@ fn known_origin(customer: &Customer) -> Option<Mark> {
 
 /// A touchpoint that makes good closes the failures it is about.
 pub(super) fn recover(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
-    let kept_since = customer.latest.minus(turn.settings.timing.lateness.0);
+    let kept_since = customer.latest.minus(turn.settings.timing.lateness_max_ms());
     customer.recoveries.retain(|recovery| recovery.time >= kept_since);
     let recovers = entry.is_some_and(|entry| entry.kind.recovers) || scored.outcome == Some(Outcome::Resolved);
     if !recovers {
@@ -145,27 +145,35 @@ impl Recovery {
     }
 }
 
+/// Closes the alert about a thing, unless the business failed the customer on it again since.
 fn close_alert(turn: &mut Turn<'_>, customer: &mut Customer, item: Option<&Item>) {
+    let waits = |failure: &FailureMark| failure.item.as_ref() == item && failure.recovered.is_none();
+    if customer.failures.iter().any(waits) {
+        return;
+    }
     let about = |alert: &&AlertState| alert.kind == Kind::ServiceFailure && alert.item.as_ref() == item;
     if let Some(alert) = customer.alerts.iter().find(about).filter(|alert| is_firing(alert.state)).cloned() {
         turn.close(customer, &alert, "recovered");
     }
 }
 
-/// A well-scored touchpoint after a recovery confirms it.
-pub(super) fn confirm_recovery(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, own: Mark) {
+/// A well-scored touchpoint after a recovery confirms it: the one at hand (`own`), or, when this one came late, one that
+/// came before it.
+pub(super) fn confirm_recovery(turn: &mut Turn<'_>, customer: &mut Customer, own: Option<Mark>) {
     let rule = &turn.settings.rules.recovery_confirmed;
-    let mut confirmed = None;
-    for failure in customer.failures.iter_mut().filter(|failure| !failure.confirmed) {
-        let Some(recovered) = failure.recovered else { continue };
-        let reading = recovery_confirmed::read(rule, own.value, scored.occurred_at.since(recovered));
-        if matches!(reading.verdict, Verdict::Open(_)) {
-            failure.confirmed = true;
-            confirmed = Some((failure.item.clone(), reading));
+    let earlier = customer.recent.iter().filter(|_| turn.out_of_order).map(Recent::own);
+    let mut confirmed = Vec::new();
+    for own in earlier.chain(own) {
+        for failure in customer.failures.iter_mut().filter(|failure| !failure.confirmed) {
+            let Some(recovered) = failure.recovered else { continue };
+            let reading = recovery_confirmed::read(rule, own.value, own.time.since(recovered));
+            if matches!(reading.verdict, Verdict::Open(_)) {
+                failure.confirmed = true;
+                confirmed.push((failure.item.clone(), own, reading));
+            }
         }
     }
-    if let Some((item, reading)) = confirmed {
-        let subject = Subject { kind: Kind::RecoveryConfirmed, item, origin: own };
-        turn.judge(customer, &subject, reading, Basis::Origin);
+    for (item, origin, reading) in confirmed {
+        turn.judge(customer, &Subject { kind: Kind::RecoveryConfirmed, item, origin }, reading, Basis::Origin);
     }
 }

@@ -75,6 +75,10 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
         put_hash(writer.out, recovery.order);
         writer.time(recovery.time);
     });
+    writer.list(&customer.answers, |writer, (key, time)| {
+        put_hash(writer.out, *key);
+        writer.time(*time);
+    });
     writer.list(&customer.refused_payments, Writer::mark);
     writer.list(&customer.journeys, Writer::journey);
     writer.list(&customer.completions, Writer::completion);
@@ -135,6 +139,7 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     parser.list(&mut customer.failures, Parser::failure)?;
     parser
         .list(&mut customer.recoveries, |parser| Ok(Recovery { order: parser.reader.hash()?, time: parser.time()? }))?;
+    parser.list(&mut customer.answers, |parser| Ok((parser.reader.hash()?, parser.time()?)))?;
     parser.list(&mut customer.refused_payments, Parser::mark)?;
     parser.list(&mut customer.journeys, Parser::journey)?;
     parser.list(&mut customer.completions, Parser::completion)?;
@@ -254,6 +259,7 @@ impl Writer<'_> {
     fn journey(&mut self, journey: &Journey) {
         self.u64(journey.name.0.into());
         self.mark(&journey.started);
+        self.option(journey.restarted.as_ref(), Self::mark);
         self.time(journey.deadline);
         put_hash(self.out, journey.order);
         put_hash(self.out, journey.session);
@@ -396,9 +402,11 @@ impl Parser<'_> {
     }
 
     fn journey(&mut self) -> Result<Journey, Damaged> {
-        let (name, started, deadline) = (self.name()?, self.mark()?, self.time()?);
+        let (name, started) = (self.name()?, self.mark()?);
+        let (restarted, deadline) = (self.option(Self::mark)?, self.time()?);
         let (order, session) = (self.reader.hash()?, self.reader.hash()?);
-        Ok(Journey { name, started, deadline, order, session, item: self.item()?, stalled: self.flag()? })
+        let (item, stalled) = (self.item()?, self.flag()?);
+        Ok(Journey { name, started, restarted, deadline, order, session, item, stalled })
     }
 
     fn alert(&mut self) -> Result<AlertState, Damaged> {

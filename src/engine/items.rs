@@ -327,7 +327,7 @@ pub(super) fn take(
 
 /// Folds what lies beyond the lateness: actions into their promises, closed items into the counters.
 fn settle(customer: &mut Customer, settings: &Settings) {
-    let lateness_ms = settings.timing.lateness.0;
+    let lateness_ms = settings.timing.lateness_max_ms();
     let (horizon, dropped) = (customer.latest.minus(lateness_ms), customer.latest.minus(2 * lateness_ms));
     let mut at = 0;
     while let Some(item) = customer.items.get_mut(at) {
@@ -349,7 +349,8 @@ fn retire(customer: &mut Customer, settings: &Settings, at: usize) {
 /// The place of the item a touchpoint is about, made if need be. Items are in the order of type, id and age.
 fn place_of(customer: &mut Customer, settings: &Settings, item_type: ItemType, id: &str, scored: &Scored<'_>) -> usize {
     let time = scored.occurred_at;
-    let takes = |item: &OpenItem| item.closed.is_none_or(|closed| time <= closed.plus(settings.timing.lateness.0));
+    let takes =
+        |item: &OpenItem| item.closed.is_none_or(|closed| time <= closed.plus(settings.timing.lateness_max_ms()));
     let is_same = |item: &OpenItem| item.item.item_type == item_type && *item.item.id == *id;
     if let Some(at) = customer.items.iter().position(|item| is_same(item) && takes(item)) {
         return at;

@@ -16,26 +16,35 @@ use std::sync::Arc;
 pub(super) fn start(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
     let Some((name, deadline_ms)) = entry.and_then(|entry| entry.starts) else { return };
     let (order, session) = keys(scored);
-    let same = |journey: &&mut Journey| journey.name == name && journey.order == order && journey.session == session;
     let started = Mark::of(scored, Micro::ZERO);
     let deadline = started.time.plus(deadline_ms);
-    if let Some(known) = customer.journeys.iter_mut().find(same) {
-        // The first start counts, whichever arrives first.
-        if !known.stalled && (started.time, started.event) < (known.started.time, known.started.event) {
-            (known.started, known.deadline) = (started, deadline);
-        }
-        return;
-    }
     let item = item_of(scored)
         .or_else(|| scored.session_id.map(|id| Item { item_type: ItemType::Session, id: Arc::from(id) }));
-    let mut journey = Journey { name, started, deadline, order, session, item, stalled: false };
-    let completed = customer.completions.iter().filter(|completion| completion.ends(&journey));
-    if let Some(completed) = completed.map(|completion| completion.time).min() {
-        if deadline <= completed {
-            stall(turn, customer, &mut journey);
+    let mut journey = Journey { name, started, restarted: None, deadline, order, session, item, stalled: false };
+    let completions = customer.completions.iter().filter(|completion| completion.ends(&journey));
+    let completed = completions.map(|completion| completion.time).min();
+    let same = |known: &&mut Journey| known.name == name && known.order == order && known.session == session;
+    let known = customer.journeys.iter_mut().find(same);
+    match (completed, known) {
+        // It came late: its end is known already, and what began after that is another journey.
+        (Some(completed), None) => {
+            if deadline <= completed {
+                stall(turn, customer, &mut journey);
+            }
+            close_alert(turn, customer, &journey);
+            return;
         }
-        close_alert(turn, customer, &journey);
-        return;
+        (Some(completed), Some(known)) if completed <= known.started.time => return,
+        (_, Some(known)) => {
+            // The first start counts, whichever arrives first; the last one, should a completion come between them.
+            let [first, last] = [known.started.min(started), known.started.max(started)];
+            known.restarted = known.restarted.max((last > first).then_some(last));
+            if !known.stalled && first == started {
+                (known.started, known.deadline) = (started, deadline);
+            }
+            return;
+        }
+        (None, None) => {}
     }
     customer.journeys.push(journey);
     if customer.journeys.len() > turn.settings.limits.open_items_max.max(1) as usize {
@@ -45,15 +54,20 @@ pub(super) fn start(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Score
 
 /// Ends the journeys a touchpoint completes, and the alerts about them.
 pub(super) fn complete(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
-    let kept_since = customer.latest.minus(turn.settings.timing.lateness.0);
+    let kept_since = customer.latest.minus(turn.settings.timing.lateness_max_ms());
     customer.completions.retain(|completion| completion.time >= kept_since);
     let names = entry.map_or(&[][..], |entry| &entry.completes);
     let (order, session) = keys(scored);
     for name in names {
         let completion = Completion { name: *name, order, session, time: scored.occurred_at };
         let completed: Vec<Journey> = customer.journeys.extract_if(.., |journey| completion.ends(journey)).collect();
-        for journey in completed {
+        for mut journey in completed {
             close_alert(turn, customer, &journey);
+            if let Some(restarted) = journey.restarted.filter(|restarted| restarted.time > completion.time) {
+                journey.deadline = restarted.time.plus(journey.deadline.since(journey.started.time));
+                (journey.started, journey.restarted, journey.stalled) = (restarted, None, false);
+                customer.journeys.push(journey);
+            }
         }
         customer.completions.push(completion);
         if customer.completions.len() > turn.settings.limits.open_items_max.max(1) as usize {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) fn is_full(customer: &mut Customer, settings: &Settings, scored: &Scored<'_>) -> bool {
     let (time, gap_ms) = (scored.occurred_at, settings.timing.episode_gap.0);
     let key = scored.session_id.map_or(0, |id| hash64(id.as_bytes()));
-    let kept_since = customer.now.minus(settings.timing.lateness.0.max(gap_ms));
+    let kept_since = customer.now.minus(settings.timing.lateness_max_ms().max(gap_ms));
     customer.sessions.retain(|session| session.last > kept_since);
     // Without an id, time holds a session together.
     let joins = |session: &Session| {

@@ -1,6 +1,6 @@
 //! Settings of the engine. They are read from TOML as they stand; `config/touchline.toml` has every default.
 
-use crate::model::{Micro, Name, time::Span};
+use crate::model::{Channel, Micro, Name, time::Span};
 use crate::rules::{self, catalogue::Catalogue, outcome_risk::Outcome, profile::Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +119,8 @@ pub struct Timing {
     pub timer_grace: Span,
     /// Events later than this (against the customer's own time) only enter the panes.
     pub lateness: Span,
+    /// Lateness of channels that are not like the others.
+    pub channel_lateness: BTreeMap<Channel, Span>,
     /// A customer silent for this long, without an open alert, is forgotten.
     pub forget_after: Span,
     /// Touchpoints further apart than this belong to different episodes unless a session, conversation or order joins them.
@@ -133,6 +135,24 @@ pub struct Timing {
     pub experience_step: u32,
     /// Alerts opened per customer and UTC day over all kinds.
     pub alerts_per_day_max: u32,
+}
+
+impl Timing {
+    /// How late a touchpoint of a channel may be and still count in full, in ms.
+    #[must_use]
+    pub fn lateness_ms(&self, channel: Channel) -> i64 {
+        // Most configurations name no channel.
+        if self.channel_lateness.is_empty() {
+            return self.lateness.0;
+        }
+        self.channel_lateness.get(&channel).unwrap_or(&self.lateness).0
+    }
+
+    /// The longest lateness of any channel, in ms: what a late touchpoint may need is remembered for so long.
+    #[must_use]
+    pub fn lateness_max_ms(&self) -> i64 {
+        self.channel_lateness.values().map(|lateness| lateness.0).fold(self.lateness.0, i64::max)
+    }
 }
 
 /// `[limits]` of one partition's engine.

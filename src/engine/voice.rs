@@ -4,7 +4,7 @@
 use super::customer::{AlertState, Customer, Mark};
 use super::figures::Derived;
 use super::turn::{Basis, Subject, Turn, is_firing};
-use crate::model::{Actor, Instrument, Item, ItemType, Scored, SignalSource};
+use crate::model::{Actor, Channel, Instrument, Item, ItemType, Scored, SignalSource, hash64};
 use crate::rules::catalogue::KindEntry;
 use crate::rules::{Kind, Verdict, advocate, detractor, indirect_negative, sla_breach};
 use std::sync::Arc;
@@ -22,27 +22,58 @@ pub(super) fn read(
     read_advocate(turn, customer, derived, scored, entry);
     read_public(turn, customer, scored, entry);
     read_wait(turn, customer, scored);
+    if turn.out_of_order {
+        close_waiting(turn, customer);
+    }
 }
 
-/// An answer of the business closes what waits for one.
-fn close_answered(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
-    let followed_up = entry.is_some_and(|entry| entry.kind.follow_up);
-    let replied = scored.actor == Actor::Agent;
-    if !followed_up && !replied && scored.outcome.is_none() {
-        return;
-    }
-    let about = |alert: &AlertState| match &alert.item {
-        Some(item) => scored.conversation_id == Some(&*item.id),
-        None => alert.origin.channel == scored.channel,
+/// Name of a follow-up in `Customer::answers`; replies go by channel and by the hash of the conversation.
+const FOLLOW_UP: u64 = 1;
+
+/// What an alert waits for, as named in `Customer::answers`: a follow-up, a reply where the customer wrote.
+fn waits_for(alert: &AlertState) -> [Option<u64>; 2] {
+    let conversation = alert.item.as_ref().map(|item| hash64(item.id.as_bytes()));
+    let reply = channel_key(alert.origin.channel);
+    let follow_up = matches!(alert.kind, Kind::Detractor | Kind::IndirectNegative).then_some(FOLLOW_UP);
+    let reply = match alert.kind == Kind::SlaBreach {
+        true => conversation.or(Some(reply)),
+        false => (alert.kind == Kind::IndirectNegative).then_some(reply),
     };
-    let answers = |alert: &&AlertState| {
-        let same_channel = alert.origin.channel == scored.channel;
-        (alert.kind == Kind::Detractor && followed_up)
-            || (alert.kind == Kind::IndirectNegative && (followed_up || (replied && same_channel)))
-            || (alert.kind == Kind::SlaBreach && about(alert) && alert.origin.time < scored.occurred_at)
+    [follow_up, reply]
+}
+
+fn channel_key(channel: Channel) -> u64 {
+    FOLLOW_UP + 1 + channel as u64
+}
+
+/// An answer of the business closes what waits for one, and is remembered for what arrives late.
+fn close_answered(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<'_>, entry: Option<&KindEntry>) {
+    let kept_since = customer.latest.minus(turn.settings.timing.lateness_max_ms());
+    customer.answers.retain(|(_, time)| *time >= kept_since);
+    let followed_up = entry.is_some_and(|entry| entry.kind.follow_up).then_some(FOLLOW_UP);
+    let answered = scored.actor == Actor::Agent || scored.outcome.is_some();
+    let replied = (scored.actor == Actor::Agent).then(|| channel_key(scored.channel));
+    let conversation = scored.conversation_id.filter(|_| answered).map(|id| hash64(id.as_bytes()));
+    for key in [followed_up, replied, conversation].into_iter().flatten() {
+        match customer.answers.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, time)) => *time = scored.occurred_at.max(*time),
+            None => customer.answers.push((key, scored.occurred_at)),
+        }
+        if customer.answers.len() > turn.settings.limits.open_items_max.max(1) as usize {
+            customer.answers.remove(0);
+        }
+    }
+    close_waiting(turn, customer);
+}
+
+/// Closes the alerts that were answered after the touchpoint they are about.
+fn close_waiting(turn: &mut Turn<'_>, customer: &mut Customer) {
+    let is_answered = |alert: &&AlertState| {
+        let after = |key: u64| customer.answers.iter().any(|(known, time)| *known == key && *time > alert.origin.time);
+        waits_for(alert).into_iter().flatten().any(after)
     };
     let answered: Vec<_> =
-        customer.alerts.iter().filter(|alert| is_firing(alert.state)).filter(answers).cloned().collect();
+        customer.alerts.iter().filter(|alert| is_firing(alert.state)).filter(is_answered).cloned().collect();
     for alert in answered {
         let reason = if alert.kind == Kind::Detractor { "follow_up" } else { "answered" };
         turn.close(customer, &alert, reason);

@@ -97,7 +97,7 @@ impl Drawn {
             tier,
             item_type: ItemType::from_code(self.codes.0 as u8 % 6),
             measures: self.indexed(Micro),
-            segments: self.indexed(|number| Name(number as u32)),
+            segments: self.indexed(|number| Name::of(&number.to_string())),
             dues: self.indexed(Timestamp),
             context: self.context.iter().map(|(index, value)| (*index, value.as_str())).collect(),
         }

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_series_stays_below_500() {
+    fn the_number_of_series_stays_below_600() {
         let series: usize = CATALOGUE
             .iter()
             .map(|metric| match metric.kind {
@@ -275,7 +275,7 @@ mod tests {
                 Kind::Counter | Kind::Gauge => metric.fixed_series().len(),
             })
             .sum();
-        assert!(series <= 430, "{series} series leave no room for 16 partitions of 4 topics");
+        assert!(series <= 500, "{series} series leave no room for 16 partitions of 4 topics");
     }
 
     #[test]
