@@ -1,8 +1,10 @@
 //! `touchline rules`: every rule in force, in words, with its settings.
 
 use super::{exit, load};
+use crate::engine::Settings;
 use crate::model::time::Span;
-use crate::rules::{Lifecycle, Settings, TABLE, Words};
+use crate::rules::outcome_risk::{Outcome, OutcomeKind};
+use crate::rules::{Kind, Lifecycle, Row, TABLE, Words};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,26 +29,36 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     if args.json {
-        println!("{}", records(&config.settings.rules)?);
+        println!("{}", records(&config.settings)?);
     } else {
-        print!("{}", table(&config.settings.rules));
+        print!("{}", table(&config.settings));
     }
     Ok(ExitCode::from(exit::OK))
 }
 
 /// One object a rule: its words, and its settings as in `[rules.<name>]`.
-fn records(rules: &Settings) -> anyhow::Result<Value> {
-    let settings = serde_json::to_value(rules)?;
-    let record = |row: &crate::rules::Row| {
-        let Words { opens, closes } = rules.words(row.kind);
+fn records(settings: &Settings) -> anyhow::Result<Value> {
+    let own = serde_json::to_value(&settings.rules)?;
+    let record = |row: &Row| {
+        let Words { opens, closes } = settings.rules.words(row.kind);
+        let outcomes: Vec<&Outcome> = outcomes(settings, row.kind).collect();
         json!({"name": row.name, "version": row.version, "summary": row.summary, "opens": opens, "closes": closes,
-            "settings": settings.get(row.name)})
+            "settings": own.get(row.name), "outcomes": outcomes})
     };
     Ok(TABLE.iter().map(record).collect())
 }
 
-fn table(rules: &Settings) -> String {
-    let mut text = String::new();
+/// The configured outcomes that a rule warns of.
+fn outcomes(settings: &Settings, kind: Kind) -> impl Iterator<Item = &Outcome> {
+    let raises = move |outcome: &&Outcome| match outcome.kind {
+        OutcomeKind::OutcomeRisk => kind == Kind::OutcomeRisk,
+        OutcomeKind::ChurnRisk => kind == Kind::ChurnRisk,
+    };
+    settings.outcomes.iter().map(|(_, outcome)| outcome).filter(raises)
+}
+
+fn table(settings: &Settings) -> String {
+    let (rules, mut text) = (&settings.rules, String::new());
     for row in &TABLE {
         let (lifecycle, Words { opens, closes }) = (rules.lifecycle(row.kind), rules.words(row.kind));
         let severity = if lifecycle.enabled { lifecycle.severity.as_str() } else { "off" };
@@ -54,6 +66,11 @@ fn table(rules: &Settings) -> String {
         text += &format!("  opens   when {opens}{}\n", lasting(", for", lifecycle.hold));
         text +=
             &format!("  closes  when {closes}{}{}\n", lasting(", for", lifecycle.keep_firing_for), expiry(lifecycle));
+        for Outcome { name, terms, open, close, severity, .. } in outcomes(settings, row.kind) {
+            let terms: Vec<&str> = terms.iter().map(|term| term.as_str()).collect();
+            let severity = severity.map(|severity| format!(", {}", severity.as_str())).unwrap_or_default();
+            text += &format!("  outcome {name}{severity}: open {open}, close {close}; risk = {}\n", terms.join(" + "));
+        }
         text += &format!("  then    {}\n", quiet(lifecycle));
         if let Some(action) = &lifecycle.suggested_action {
             text += &format!("  action  {action}\n");
@@ -90,7 +107,7 @@ mod tests {
         let config = Config::load(None, &|path| Err(path.to_owned())).unwrap();
         let lifecycle =
             ["enabled", "severity", "for", "keep_firing_for", "cooldown", "max_open", "suggested_action"].as_slice();
-        let records = records(&config.settings.rules).unwrap();
+        let records = records(&config.settings).unwrap();
         assert_eq!(records.as_array().unwrap().len(), TABLE.len());
         for record in records.as_array().unwrap() {
             let words = format!(" {} {} ", record["opens"].as_str().unwrap(), record["closes"].as_str().unwrap());
@@ -110,7 +127,7 @@ mod tests {
     fn the_table_says_what_is_off_and_for_how_long_things_must_hold() {
         let text = "[rules.detractor]\nenabled = false\n[rules.sentiment_drop]\nfor = \"3h\"\nopen = -0.37";
         let config = Config::load(Some(text), &|path| Err(path.to_owned())).unwrap();
-        let table = table(&config.settings.rules);
+        let table = table(&config.settings);
         assert!(table.contains("\ndetractor (off): "), "{table}");
         assert!(table.contains("at or below -0.37, ") && table.contains(", for 3h\n"), "{table}");
     }

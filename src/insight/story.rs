@@ -1,7 +1,7 @@
 //! An alert's story in plain words, from its records alone: every number in it is in them, as it stands there.
 
 use crate::engine::Settings;
-use crate::model::{AlertChange, Evidence, Phase, Timestamp};
+use crate::model::{AlertChange, Evidence, Phase, TermKind, Timestamp};
 use crate::rules::{Row, TABLE};
 
 /// The story of one alert: its changes, in order. Empty without any.
@@ -10,7 +10,8 @@ pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
     let Some(first) = changes.first() else { return String::new() };
     let summary = TABLE.iter().find(|row| row.name == first.kind).map_or("", |row: &Row| row.summary);
     let item = first.item.as_ref().map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
-    let mut text = format!("{} {:016x}: {summary}\n", first.kind, first.alert_id);
+    let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();
+    let mut text = format!("{}{outcome} {:016x}: {summary}\n", first.kind, first.alert_id);
     text += &format!("customer {}{item}\n", first.customer_id);
     for change in changes {
         text += &format!("\n{}  {}\n", clock(change.event_time), happened(change));
@@ -83,8 +84,21 @@ fn reasons(change: &AlertChange, settings: &Settings) -> String {
     text
 }
 
+/// What a line measures, and the touchpoint it goes back to.
 fn reason(evidence: &Evidence, settings: &Settings) -> String {
-    touchpoint(evidence, settings)
+    let touchpoint = touchpoint(evidence, settings);
+    let Some((term, label)) = evidence.term else { return touchpoint };
+    let label = label.map_or("", |label| settings.catalogue.text(label));
+    match term {
+        TermKind::Due => {
+            format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
+        }
+        TermKind::LongWait => format!("the wait for {label}: how unusually long it is; since {touchpoint}"),
+        TermKind::NoAnswer => format!("no {label} from the customer: how unusually long it takes; since {touchpoint}"),
+        TermKind::Size => format!("the size of it: {label}"),
+        TermKind::Perception => format!("how the customer felt lately; last: {touchpoint}"),
+        TermKind::Rhythm => "the time since the last purchase".to_owned(),
+    }
 }
 
 /// The touchpoint of a piece of evidence: what it was in the catalogue's words, its kind and channel, and when.
