@@ -4,7 +4,7 @@
 //! | column | unit | what | missing when |
 //! |---|---|---|---|
 //! | `index` … `remembered`, `risk.<outcome>` | | the derived figures; pressure and risk are the item's | no item; `remembered`: no episode |
-//! | `c.n7`, `c.in7` | count | touchpoints, and contacts by the customer, of the last 7 days | – |
+//! | `c.n7`, `c.in7` | count | touchpoints, and contacts by the customer, of the last 7 days, to 6 hours | – |
 //! | `c.silence` | ms | since the last touchpoint | none yet |
 //! | `c.past`, `c.past_bad`, `c.open_items` | count | items closed, of them badly; other open items | – |
 //! | `x.p`, `x.W7` | millionths | perception, and the decayed weight behind it | – |
@@ -30,7 +30,7 @@ use super::customer::Customer;
 use super::figures::{Derived, derive};
 use super::items::{OpenItem, Promise};
 use super::pressure::{self, Term};
-use super::{Engine, Output, Settings, image};
+use super::{Engine, Output, Settings, image, week};
 use crate::model::time::DAY_MS;
 use crate::model::{Micro, Name, Timestamp};
 
@@ -71,12 +71,15 @@ enum Source {
     Effort,
     Remembered,
     Risk(usize),
+    Touchpoints7,
+    Inbound7,
     Silence,
     Past,
     PastBad,
     OtherItems,
     Weight,
     ScoredAge,
+    InboundEffort,
     Purchases,
     Recency,
     RecencyRatio,
@@ -167,6 +170,8 @@ fn columns(settings: &Settings) -> Vec<Column> {
         outcomes.map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
     );
     columns.extend([
+        feature("c.n7", Unit::Count, Source::Touchpoints7),
+        feature("c.in7", Unit::Count, Source::Inbound7),
         feature("c.silence", Unit::Ms, Source::Silence),
         feature("c.past", Unit::Count, Source::Past),
         feature("c.past_bad", Unit::Count, Source::PastBad),
@@ -174,6 +179,7 @@ fn columns(settings: &Settings) -> Vec<Column> {
         feature("x.p", Unit::Micro, Source::Perception),
         feature("x.W7", Unit::Micro, Source::Weight),
         feature("x.last_age", Unit::Ms, Source::ScoredAge),
+        feature("x.effort", Unit::Micro, Source::InboundEffort),
     ]);
     if settings.catalogue.has_purchases() {
         columns.extend([
@@ -260,6 +266,9 @@ impl<'a> Moment<'a> {
                 item.filter(|item| outcome.is_about(item.item.item_type))
                     .map(|_| pressure::risk(outcome, &self.terms).0)
             }
+            Source::Touchpoints7 => Some(week::counts(&customer.week, derived.at).0),
+            Source::Inbound7 => Some(week::counts(&customer.week, derived.at).1),
+            Source::InboundEffort => Some(week::effort(&customer.week, derived.at).0),
             Source::Silence => (customer.touchpoints > 0).then(|| self.age(customer.latest)),
             Source::Past => Some(i64::from(customer.past) + self.others(|item| !item.is_open())),
             Source::PastBad => {

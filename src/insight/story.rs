@@ -75,8 +75,10 @@ fn figure(change: &AlertChange) -> String {
 /// One line for each piece of evidence and one for the rest: they sum to the figure.
 fn reasons(change: &AlertChange, settings: &Settings) -> String {
     let line = |contribution: String, text: &str| format!("    {contribution:>11}  {text}\n");
-    let lines =
-        change.evidence.iter().map(|evidence| line(evidence.contribution.to_string(), &reason(evidence, settings)));
+    let lines = change
+        .evidence
+        .iter()
+        .map(|evidence| line(evidence.contribution.to_string(), &reason(change.figure, evidence, settings)));
     let mut text: String = lines.collect();
     if change.remainder.0 != 0 {
         text += &line(change.remainder.to_string(), "everything else");
@@ -85,11 +87,14 @@ fn reasons(change: &AlertChange, settings: &Settings) -> String {
 }
 
 /// What a line measures, and the touchpoint it goes back to.
-fn reason(evidence: &Evidence, settings: &Settings) -> String {
+fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
     let touchpoint = touchpoint(evidence, settings);
     let Some((term, label)) = evidence.term else { return touchpoint };
     let label = label.map_or("", |label| settings.catalogue.text(label));
     match term {
+        TermKind::Due if figure == "days_overdue" => {
+            format!("the promised {label}, beyond its time; since {touchpoint}")
+        }
         TermKind::Due => {
             format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
         }
