@@ -6,7 +6,7 @@ use super::rows::{self, Moment};
 use super::scoreboard::{Outcome, Scoreboard, Task};
 use super::{exit, load, replay};
 use crate::codec::node::Node;
-use crate::engine::{Column, Engine, Features, Unit};
+use crate::engine::{Column, Engine, Features, Settings, Unit};
 use crate::insight::{Activity, Case, Items, Opened};
 use crate::model::{AlertChange, Micro, Phase, Timestamp, Touchpoint};
 use std::collections::BTreeMap;
@@ -120,6 +120,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut evaluation = Evaluation {
         rows,
         features: Features::new(&config.settings),
+        settings: Arc::clone(&config.settings),
         activity: Activity::default(),
         opened: BTreeMap::new(),
     };
@@ -137,8 +138,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 struct Evaluation {
     rows: Vec<Row>,
     features: Features,
+    settings: Arc<Settings>,
     activity: Activity,
-    /// Alerts by kind, as shown.
+    /// Alerts by kind and outcome, as shown.
     opened: BTreeMap<String, Vec<Opened>>,
 }
 
@@ -157,15 +159,18 @@ impl Witness for Evaluation {
         Ok(())
     }
 
-    fn alerts(&mut self, alerts: &[AlertChange]) {
+    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
         for alert in alerts.iter().filter(|alert| alert.phase == Phase::Opened) {
             let opened = Opened {
                 customer_id: Arc::clone(&alert.customer_id),
                 item: alert.item.as_ref().map(|item| Arc::clone(&item.id)),
                 at: alert.event_time,
             };
-            self.opened.entry(alert.kind.to_owned()).or_default().push(opened);
+            let outcome = alert.outcome.map(|outcome| format!(" {}", self.settings.catalogue.text(outcome)));
+            let kind = format!("{}{}", alert.kind, outcome.unwrap_or_default());
+            self.opened.entry(kind).or_default().push(opened);
         }
+        Ok(())
     }
 }
 
