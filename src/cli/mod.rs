@@ -5,6 +5,8 @@ mod check;
 mod console;
 mod demo;
 mod evaluate;
+mod examples;
+mod explain;
 mod feeds;
 mod files;
 mod history;
@@ -13,6 +15,7 @@ mod profile;
 mod replay;
 mod replay_topics;
 mod rows;
+mod rules;
 mod run;
 mod scoreboard;
 mod simulate;
@@ -49,6 +52,10 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// The story of an alert or a customer in plain words
+    Explain(explain::Args),
+    /// Every rule in force, in words, with its settings
+    Rules(rules::Args),
     /// How long promises usually take, counted from recorded touchpoints
     Profile(profile::Args),
     /// Every problem of a configuration at once
@@ -68,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),

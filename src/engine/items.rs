@@ -168,7 +168,7 @@ impl OpenItem {
     }
 
     /// Whether it went badly: a promise of ours broken, late, or overdue at the end, or closed by a failure.
-    fn is_bad(&self, catalogue: &Catalogue) -> bool {
+    pub(super) fn is_bad(&self, catalogue: &Catalogue) -> bool {
         let ours = |promise: &&Promise| catalogue.promise(promise.name).is_some_and(PromiseEntry::is_scored);
         let at = self.closed.unwrap_or(self.last);
         self.failed || self.promises.iter().filter(ours).any(|promise| promise.is_bad(at))

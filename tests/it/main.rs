@@ -18,6 +18,8 @@ mod docs;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
