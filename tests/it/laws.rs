@@ -64,7 +64,8 @@ breaks = ["delivery", "reply"]
 closes = true
 "#;
 /// 20 waits of 7 to 14 minutes and as many of hours.
-const PROFILE: &str = "[promises.delivery]\ncounts = [[24, 20], [56, 20]]\n[promises.answer]\ncounts = [[24, 20], [56, 20]]\n";
+const PROFILE: &str =
+    "[promises.delivery]\ncounts = [[24, 20], [56, 20]]\n[promises.answer]\ncounts = [[24, 20], [56, 20]]\n";
 const MINUTE_MS: i64 = 60_000;
 const CUSTOMERS: [&str; 3] = ["anna", "ben", "chris"];
 const ORDERS: [&str; 2] = ["o-1", "o-2"];
