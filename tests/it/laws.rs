@@ -378,8 +378,16 @@ fn without_silence() -> Arc<Settings> {
 fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<&'static str>) {
     feed(engine, &[last]);
     let view = engine.view(CUSTOMERS[0]).unwrap();
-    let levels =
-        ["sentiment_drop", "expectation_gap", "high_effort", "double_deviation", "detractor", "indirect_negative"];
+    let levels = [
+        "sentiment_drop",
+        "expectation_gap",
+        "high_effort",
+        "double_deviation",
+        "detractor",
+        "indirect_negative",
+        "outcome_risk",
+        "churn_risk",
+    ];
     let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.0).filter(|kind| !levels.contains(kind)).collect();
     open.sort_unstable();
     (view.figures, open)
