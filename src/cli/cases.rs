@@ -182,17 +182,18 @@ fn touchpoint(table: &Table, number: i64, first: Option<Timestamp>) -> Result<Ta
         return Err(format!("no field \"{unknown}\" in a touchpoint; did you mean \"{}\"?", near.unwrap_or_default()));
     }
     let at = touchpoint.remove("at").ok_or("at is missing: when did it happen?")?;
-    let time = |key: &str, value: &Value| -> Result<Value, String> {
+    let time = |key: &str, value: &Value, first: Option<Timestamp>| -> Result<Timestamp, String> {
         let text = value.as_str().map(str::to_owned).or_else(|| value.as_datetime().map(ToString::to_string));
         let text = text.ok_or_else(|| format!("{key}: expected a time as text"))?;
-        moment(&text, first).map(|moment| Value::Integer(moment.0)).map_err(|hint| format!("{key}: {hint}"))
+        moment(&text, first).map_err(|hint| format!("{key}: {hint}"))
     };
-    let occurred_at = time("at", &at)?;
+    let occurred_at = time("at", &at, first)?;
     if let Some(due_at) = table.get("due_at") {
-        touchpoint.insert("due_at".into(), time("due_at", due_at)?);
+        let due_at = time("due_at", due_at, first.or(Some(occurred_at)))?;
+        touchpoint.insert("due_at".into(), Value::Integer(due_at.0));
     }
     touchpoint.remove("input");
-    touchpoint.insert("occurred_at".into(), occurred_at);
+    touchpoint.insert("occurred_at".into(), Value::Integer(occurred_at.0));
     for (key, value) in
         [("id", format!("case-{number}")), ("customer_id", "customer".into()), ("channel", "web".into())]
     {

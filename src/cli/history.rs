@@ -34,7 +34,15 @@ pub(super) trait Witness {
     fn observed(&mut self, _observed: &Observed) {}
 
     /// What changed since the last call, in order.
-    fn alerts(&mut self, _alerts: &[AlertChange]) {}
+    ///
+    /// # Errors
+    /// As of [`Self::moment`].
+    fn alerts(&mut self, _alerts: &[AlertChange]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Everything was applied. (Of a journal: of one partition.)
+    fn end(&mut self, _engine: &Engine) {}
 }
 
 /// A plan over these files whose records are taken in order of event time; or, with `arrival_field`, of arrival.
@@ -90,25 +98,32 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
             }
         })?;
         if partition.pending().inputs >= TRANSACTION_RECORDS {
-            close(&mut partition, &mut staged, &mut summary, witness);
+            close(&mut partition, &mut staged, &mut summary, witness)?;
         }
     }
     for (place, _) in stops {
         witness.moment(place, partition.engine())?;
     }
     partition.finish();
-    close(&mut partition, &mut staged, &mut summary, witness);
+    close(&mut partition, &mut staged, &mut summary, witness)?;
+    witness.end(partition.engine());
     summary.out_of_window = feeds.finish();
     summary.print(plan, std::slice::from_ref(&partition), started.elapsed());
     Ok(())
 }
 
 /// Ends a transaction.
-fn close(partition: &mut Partition, staged: &mut Staged, summary: &mut Summary, witness: &mut dyn Witness) {
-    witness.alerts(partition.alerts());
+fn close(
+    partition: &mut Partition,
+    staged: &mut Staged,
+    summary: &mut Summary,
+    witness: &mut dyn Witness,
+) -> anyhow::Result<()> {
+    witness.alerts(partition.alerts())?;
     partition.stage(ImagesDue::Due, staged);
     summary.observe(&staged.observed);
     witness.observed(&staged.observed);
     summary.forgotten += staged.experience.len() as u64;
     partition.commit();
+    Ok(())
 }

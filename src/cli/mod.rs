@@ -8,6 +8,8 @@ mod console;
 mod demo;
 mod difference;
 mod evaluate;
+mod examples;
+mod explain;
 mod feeds;
 mod files;
 mod history;
@@ -16,6 +18,7 @@ mod profile;
 mod replay;
 mod replay_topics;
 mod rows;
+mod rules;
 mod run;
 mod scoreboard;
 mod simulate;
@@ -57,6 +60,10 @@ enum Command {
     Backtest(backtest::Args),
     /// Your own cases against your configuration: touchpoints in, expected alerts out
     Test(test::Args),
+    /// The story of an alert or a customer in plain words
+    Explain(explain::Args),
+    /// Every rule in force, in words, with its settings
+    Rules(rules::Args),
     /// How long promises usually take, counted from recorded touchpoints
     Profile(profile::Args),
     /// Every problem of a configuration at once
@@ -78,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),

@@ -6,6 +6,7 @@
 use super::items::OpenItem;
 use super::panes::Panes;
 use super::settings::Settings;
+use super::week::Quarter;
 use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
@@ -243,6 +244,7 @@ pub(super) struct Customer {
     /// … of which went badly.
     pub(super) past_bad: u32,
     pub(super) purchases: Purchases,
+    pub(super) week: Vec<Quarter>,
     /// UTC day and number of alerts opened on it.
     pub(super) opened: (i64, u32),
     pub(super) published: Option<Figures>,
@@ -281,10 +283,12 @@ impl Customer {
             past,
             past_bad,
             purchases,
+            week,
             opened,
             published,
         } = self;
         items.clear();
+        week.clear();
         (*past, *past_bad, *purchases) = Default::default();
         (*touchpoints, *opened) = (0, (0, 0));
         (*first_seen, *latest, *now) = Default::default();

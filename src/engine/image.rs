@@ -12,6 +12,7 @@ use super::customer::{
     AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Friction,
     Journey, Mark, Recent, Recovery, Session,
 };
+use super::week::{QUARTER_MS, Quarter};
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
 use crate::model::{Channel, EventHash, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
 use crate::rules::Kind;
@@ -19,7 +20,7 @@ use crate::rules::lifecycle::State;
 use std::sync::Arc;
 
 /// Version of the format.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,14 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
         writer.time(customer.purchases.first);
         writer.time(customer.purchases.latest);
     }
+    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
+    writer.u64(customer.week.len() as u64);
+    for quarter in &customer.week {
+        writer.i64(quarter.index - previous);
+        writer.u64(quarter.touchpoints.into());
+        writer.u64(quarter.inbound.into());
+        previous = quarter.index;
+    }
     writer.i64(customer.opened.0);
     writer.u64(customer.opened.1.into());
     writer.option(customer.published.as_ref(), Writer::figures);
@@ -155,6 +164,14 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     (customer.past, customer.past_bad, customer.purchases.count) = (parser.u32()?, parser.u32()?, parser.u32()?);
     if customer.purchases.count > 0 {
         (customer.purchases.first, customer.purchases.latest) = (parser.time()?, parser.time()?);
+    }
+    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
+    for _ in 0..parser.reader.count()? {
+        let index = previous
+            .checked_add(parser.reader.i64()?)
+            .filter(|index| (0..=Timestamp::LATEST.0 / QUARTER_MS).contains(index));
+        previous = index.ok_or(Damaged)?;
+        customer.week.push(Quarter { index: previous, touchpoints: parser.u32()?, inbound: parser.u32()? });
     }
     customer.opened = (parser.reader.i64()?, parser.u32()?);
     customer.published = parser.option(Parser::figures)?;

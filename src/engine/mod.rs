@@ -27,6 +27,7 @@ mod touch;
 mod turn;
 mod view;
 mod voice;
+mod week;
 
 use crate::model::{
     AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,

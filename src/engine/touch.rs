@@ -4,9 +4,10 @@
 use super::customer::{Customer, Episode, Mark, RECENT_MAX, Recent};
 use super::items::Taken;
 use super::settings::Settings;
-use super::{contacts, context, conversations, sessions};
+use super::{contacts, context, conversations, sessions, week};
 use crate::model::{Micro, Scored, Signal, hash64};
 use crate::rules::catalogue::KindEntry;
+use crate::rules::promises::Direction;
 use std::sync::Arc;
 
 /// Takes a touchpoint into the panes only: too late for anything else.
@@ -30,6 +31,8 @@ pub(super) fn touch(
     }
     customer.first_seen = customer.first_seen.min(time);
     customer.touchpoints = customer.touchpoints.saturating_add(1);
+    let inbound = entry.is_some_and(|entry| entry.kind.direction == Some(Direction::Inbound));
+    week::count(&mut customer.week, customer.latest, time, inbound);
     for (place, value) in [(&mut customer.segment, scored.segment), (&mut customer.tier, scored.tier)] {
         if let Some(value) = value
             && place.as_ref().is_none_or(|(since, _)| time >= *since)

@@ -3,7 +3,7 @@
 //! NPS ≥ 9, or stars ≥ 4 together with a share or referral within 30 days, at perception ≥ 0.3. It is a message, not a
 //! state: it resolves by itself after `max_open`.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Instrument, Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,20 @@ pub struct Advocate {
     pub window: Span,
     /// Perception it takes.
     pub perception_min: Micro,
+}
+
+impl Advocate {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "an answer is NPS {} or better, or {} stars or better with a share or referral within {}, at a perception of at least {}",
+                self.nps, self.stars, self.window, self.perception_min
+            ),
+            closes: "its time is over".to_owned(),
+        }
+    }
 }
 
 /// What the rule reads.

@@ -261,6 +261,12 @@ impl Catalogue {
         self.kinds.get(&kind)
     }
 
+    /// Whether a kind is a purchase.
+    #[must_use]
+    pub fn has_purchases(&self) -> bool {
+        self.kinds.values().any(|entry| entry.kind.purchase)
+    }
+
     /// A promise; none when the catalogue does not know it (any more).
     #[must_use]
     pub fn promise(&self, promise: Name) -> Option<&PromiseEntry> {

@@ -5,7 +5,7 @@
 //! the last scored touchpoint was bad or a failure is open. Ends with a purchase, or below the closing threshold.
 
 use super::outcome_risk::{self, Outcome};
-use super::{Kind, Lifecycle, Reading, Row, Verdict};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
 use crate::model::{Micro, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,17 @@ pub struct ChurnRisk {
     /// Times; the severity is the outcome's, where it names one.
     #[serde(flatten)]
     pub lifecycle: Lifecycle,
+}
+
+impl ChurnRisk {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: "the risk of an outcome of this kind reaches its `open` (high: the last scored touchpoint was bad, or a failure is open)".to_owned(),
+            closes: "the customer buys, or the risk falls below the outcome's `close`".to_owned(),
+        }
+    }
 }
 
 /// What the rule reads besides the risk.

@@ -4,7 +4,7 @@
 //! of the last third − mean of the first third) / 2, as contact-centre analytics define it (Genesys Cloud). Closed when
 //! the conversation ends.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::Micro;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,21 @@ pub struct ConversationDeclining {
     pub start_min: Micro,
     /// … and the trend at most this.
     pub trend: Micro,
+}
+
+impl ConversationDeclining {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "from {} turns of the customer on, the first third of a conversation is on average at least {}, its trend at or below {}, \
+                 and the last turn below 0",
+                self.turns_min, self.start_min, self.trend
+            ),
+            closes: "the conversation ends".to_owned(),
+        }
+    }
 }
 
 /// What the rule reads.

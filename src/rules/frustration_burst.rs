@@ -4,7 +4,7 @@
 //! click 4, dead click 2), at most `engine.session_events_max` times a session. From two kinds on: ≥ 6 points are worth
 //! knowing (info), ≥ 15 are worth a look. Closed when the session has been idle for `engine.episode_gap`.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,20 @@ pub struct FrustrationBurst {
     pub points: Micro,
     /// Different kinds of frustration it takes.
     pub kinds_min: u32,
+}
+
+impl FrustrationBurst {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "a session has {} points of frustration (info: {}) from at least {} kinds",
+                self.points, self.points_info, self.kinds_min
+            ),
+            closes: "the session is over".to_owned(),
+        }
+    }
 }
 
 /// What the rule reads of one session.

@@ -5,7 +5,7 @@
 //! with service 1, a transfer 2, a repeat contact 3, a change of channel 2, and what a catalogue kind adds itself. Effort
 //! drives disloyalty more than delight drives loyalty (Dixon, Freeman & Toman 2010).
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,30 @@ pub struct HighEffort {
     pub channels_within: Span,
     /// Closes at effort below this.
     pub close: Micro,
+}
+
+impl HighEffort {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "effort is {} or more (contact {}, transfer {}, repeat contact {}, change of channel {}; halved every {}), a customer \
+                 effort score is {} or less, a conversation is transferred {} times, or {} channels are used for one thing within {}",
+                self.open,
+                self.contact,
+                self.transfer,
+                self.repeat,
+                self.switch,
+                self.half_life,
+                self.ces,
+                self.transfers,
+                self.channels,
+                self.channels_within
+            ),
+            closes: format!("effort is below {}", self.close),
+        }
+    }
 }
 
 /// What the rule reads.

@@ -3,7 +3,7 @@
 //! A touchpoint of a `public` kind (a post, a review) scored ≤ −0.5. A public answer on a scale is `detractor`'s. Closed
 //! by a reply: an agent's touchpoint on the same channel, or a follow-up.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::Micro;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,17 @@ pub struct IndirectNegative {
     pub lifecycle: Lifecycle,
     /// Opens at a score ≤ this.
     pub score: Micro,
+}
+
+impl IndirectNegative {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!("a public touchpoint is scored {} or worse", self.score),
+            closes: "somebody replied or followed up".to_owned(),
+        }
+    }
 }
 
 /// Reads the rule at a public touchpoint.

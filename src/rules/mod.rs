@@ -87,6 +87,15 @@ pub struct Row {
     pub summary: &'static str,
 }
 
+/// A rule in words, with its settings: each completes "opens when …", "closes when …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// What must be so for the alert to open.
+    pub opens: String,
+    /// What must be so for it to close.
+    pub closes: String,
+}
+
 /// All rules, in the order of their codes.
 pub const TABLE: [Row; 18] = [
     sentiment_drop::ROW,

@@ -4,7 +4,7 @@
 //! how unusual a wait is, how large the item, how the customer feels, how long since the last purchase. Nothing is
 //! trained. Ends below the closing threshold, or when the item closes. An outcome may raise `churn_risk` instead.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
 use crate::model::{ItemType, Micro, Severity, TermKind};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,17 @@ pub struct OutcomeRisk {
     /// Times; the severity is the outcome's, where it names one.
     #[serde(flatten)]
     pub lifecycle: Lifecycle,
+}
+
+impl OutcomeRisk {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: "the risk of an outcome of this kind reaches its `open`".to_owned(),
+            closes: "the risk falls below the outcome's `close`, or the item is closed".to_owned(),
+        }
+    }
 }
 
 /// The alert an outcome raises.

@@ -5,7 +5,7 @@
 //! promise is overdue by. Ends when it is kept or broken, or the item closes. A promise of weight 0, or with
 //! `alert = false` in the catalogue, is left out.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
 use crate::model::{Micro, Severity, time::DAY_MS, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,18 @@ pub struct PromiseOverdue {
 }
 
 impl PromiseOverdue {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        let rises: Vec<String> = self.rises.iter().map(Span::to_string).collect();
+        let opens = format!(
+            "a promise of ours is past its due moment, or without one waits longer than 95 of 100 such waits do; worse at \
+             each of {} over",
+            rises.join(", ")
+        );
+        Words { opens, closes: "it is kept or broken, or the item is closed".to_owned() }
+    }
+
     fn severity(&self, overdue_ms: i64) -> Severity {
         let passed = self.rises.iter().filter(|rise| overdue_ms >= rise.0);
         passed.fold(self.lifecycle.severity, |severity, _| severity.raised())

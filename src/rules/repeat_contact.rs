@@ -3,7 +3,7 @@
 //! At least 2 contacts in 7 days (turns of one conversation are one contact); high when an earlier one had been closed as
 //! resolved. Closed when there was none for 7 days.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
 use crate::model::{Micro, Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,20 @@ pub struct RepeatContact {
     pub contacts: u32,
     /// … within this.
     pub window: Span,
+}
+
+impl RepeatContact {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "there are {} contacts with service about the same order or topic within {} (high: an earlier one was closed as resolved)",
+                self.contacts, self.window
+            ),
+            closes: format!("there is no further contact for {}", self.window),
+        }
+    }
 }
 
 /// What the rule reads of one order or topic.

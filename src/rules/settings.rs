@@ -1,7 +1,7 @@
 //! `[rules.<kind>]`: what every rule has, and all rules' settings together. Read from TOML as they stand; the defaults
 //! are in `config/touchline.toml`.
 
-use super::Kind;
+use super::{Kind, Words};
 use super::{advocate, churn_risk, conversation_declining, detractor, double_deviation, expectation_gap};
 use super::{frustration_burst, high_effort, indirect_negative, journey_stalled, outcome_risk, promise_overdue};
 use super::{recovery_confirmed, repeat_contact, sentiment_drop, service_failure, silent_after_bad, sla_breach};
@@ -93,6 +93,31 @@ impl Settings {
             Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
             Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
             Kind::ChurnRisk => &self.churn_risk.lifecycle,
+        }
+    }
+
+    /// When a rule opens and closes, in words.
+    #[must_use]
+    pub fn words(&self, kind: Kind) -> Words {
+        match kind {
+            Kind::SentimentDrop => self.sentiment_drop.words(),
+            Kind::ExpectationGap => self.expectation_gap.words(),
+            Kind::Detractor => self.detractor.words(),
+            Kind::ServiceFailure => self.service_failure.words(),
+            Kind::DoubleDeviation => self.double_deviation.words(),
+            Kind::RecoveryConfirmed => self.recovery_confirmed.words(),
+            Kind::JourneyStalled => self.journey_stalled.words(),
+            Kind::SilentAfterBad => self.silent_after_bad.words(),
+            Kind::ConversationDeclining => self.conversation_declining.words(),
+            Kind::FrustrationBurst => self.frustration_burst.words(),
+            Kind::HighEffort => self.high_effort.words(),
+            Kind::RepeatContact => self.repeat_contact.words(),
+            Kind::SlaBreach => self.sla_breach.words(),
+            Kind::Advocate => self.advocate.words(),
+            Kind::IndirectNegative => self.indirect_negative.words(),
+            Kind::PromiseOverdue => self.promise_overdue.words(),
+            Kind::OutcomeRisk => self.outcome_risk.words(),
+            Kind::ChurnRisk => self.churn_risk.words(),
         }
     }
 }

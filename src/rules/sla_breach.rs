@@ -4,7 +4,7 @@
 //! leaves above 4 minutes), or the target of the touchpoint's own topic. Closed by an answer: an agent's touchpoint, or
 //! one with an outcome, in the same conversation (in a shop: any).
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Channel, Micro, time::Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,20 @@ pub struct SlaBreach {
 }
 
 impl SlaBreach {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "a wait is longer than {} in support{}, or than {} in a shop",
+                self.support_wait,
+                self.topics.iter().map(|(topic, span)| format!(" ({topic}: {span})")).collect::<String>(),
+                self.store_wait
+            ),
+            closes: "the customer is answered".to_owned(),
+        }
+    }
+
     /// The target of a queue; none where waiting is not judged.
     #[must_use]
     pub fn target(&self, channel: Channel, topic: Option<&str>) -> Option<Span> {

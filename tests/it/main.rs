@@ -5,9 +5,11 @@
 mod as_of;
 #[cfg(test)]
 mod backtest;
+#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod command;
@@ -19,6 +21,8 @@ mod demo;
 mod docs;
 #[cfg(test)]
 mod evaluate;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
