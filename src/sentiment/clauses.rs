@@ -15,9 +15,8 @@
 //! | "used to be X" and nothing after it; "I wish it were X" | X is turned round, at three quarters |
 //! | "X? No." / "X? Yes." | X is turned round / said; without an answer it counts half |
 
-use super::lexicon::{Entry, role};
+use super::lexicon::{Entry, Lexicon, role};
 use super::tokens::{Kind, Token, Tokens};
-use super::lexicon::Lexicon;
 
 /// Weight of an ordinary token.
 pub(super) const WHOLE: i32 = 256;
@@ -38,7 +37,7 @@ pub(super) struct Part {
     pub(super) weight: i32,
     pub(super) negated: bool,
     /// Valence with boosters, capitals and negation applied, in hundredths, not yet weighted.
-    pub(super) valence: i64,
+    pub(super) valence: i32,
     /// Of its clause: said, or only expected, remembered, reported, asked.
     pub(super) discounted: bool,
 }
@@ -54,7 +53,7 @@ struct Clause {
     words: usize,
     negators: usize,
     /// Valence of its words, in hundredths, and whether there is any.
-    valence: i64,
+    valence: i32,
     hits: usize,
     contrast: bool,
     question: bool,
@@ -75,7 +74,17 @@ pub(super) struct Clauses {
     pub(super) parts: Vec<Part>,
     /// A contrast was found.
     pub(super) contrast: bool,
-    pub(super) negators: usize,
+}
+
+/// Joins the idiom these tokens begin with: its entry goes to the first, the others keep none. Answers its length, 1 for
+/// none.
+fn idiom(tokens: &mut [Token], lexicon: &Lexicon) -> usize {
+    let hashes = tokens.iter().take_while(|token| token.kind == Kind::Word).map(|token| token.hash);
+    let Some((entry, words)) = lexicon.idiom(hashes) else { return 1 };
+    for (at, token) in tokens.iter_mut().take(words).enumerate() {
+        token.entry = if at == 0 { entry } else { Entry::default() };
+    }
+    words
 }
 
 impl Clauses {
@@ -84,13 +93,11 @@ impl Clauses {
         self.parts.clear();
         self.all.clear();
         self.contrast = false;
-        self.negators = 0;
-        self.values(&mut tokens.all, lexicon);
-        self.cut(&tokens.all);
-        if self.all.len() > 1 || self.all.first().is_some_and(|clause| clause.needs_a_look()) {
+        self.cut(&mut tokens.all, lexicon);
+        if self.all.len() > 1 || self.all.first().is_some_and(Clause::needs_a_look) {
             self.relate();
         }
-        for clause in &self.all {
+        for clause in self.all.iter().filter(|clause| clause.weight != WHOLE || clause.turned) {
             for part in self.parts.get_mut(clause.start..clause.end).unwrap_or_default() {
                 part.weight = part.weight * clause.weight / WHOLE;
                 part.discounted = clause.weight < BEFORE_CONTRAST;
@@ -102,64 +109,49 @@ impl Clauses {
         }
     }
 
-    /// Negation, boosters and idioms: each token by its neighbours to the left.
-    fn values(&mut self, tokens: &mut [Token], lexicon: &Lexicon) {
+    /// Negation, boosters and idioms, each token by its neighbours to the left; and the clauses, with their first weight.
+    fn cut(&mut self, tokens: &mut [Token], lexicon: &Lexicon) {
         let mut negation = Negation::default();
         let mut boost = Boost::default();
-        let mut skip = 0_usize;
-        for at in 0..tokens.len() {
-            let Some(&token) = tokens.get(at) else { break };
-            if skip > 0 {
-                skip -= 1;
-                self.parts.push(Part { weight: WHOLE, negated: negation.is_on(), valence: 0, discounted: false });
-                continue;
+        let mut clause = Clause { weight: WHOLE, ..Clause::default() };
+        let (mut at, count) = (0, tokens.len());
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            let taken = if rest.first().is_some_and(|token| token.entry.is(role::STARTS_IDIOM)) {
+                idiom(rest, lexicon)
+            } else {
+                1
+            };
+            let (words, after) = rest.split_at_mut(taken);
+            rest = after;
+            let Some((token, inside)) = words.split_first() else { break };
+            if token.entry.is(role::CONTRAST) {
+                clause = self.open(clause, at, 0);
+                clause.contrast = true;
             }
-            let mut entry = token.entry;
-            if entry.is(role::STARTS_IDIOM) {
-                let rest = tokens.get(at..).unwrap_or_default();
-                let hashes = rest.iter().take_while(|token| token.kind == Kind::Word).map(|token| token.hash);
-                if let Some((idiom, words)) = lexicon.idiom(hashes) {
-                    skip = words - 1;
-                    entry = idiom;
-                    if let Some(token) = tokens.get_mut(at) {
-                        token.entry = idiom;
-                    }
-                    for token in tokens.get_mut(at + 1..at + words).unwrap_or_default() {
-                        token.entry = Entry::default();
-                    }
-                }
+            let part = negation.part(token, &mut boost);
+            clause.add(token, &part);
+            self.parts.push(part);
+            let like = Part { valence: 0, ..part };
+            self.parts.extend(inside.iter().map(|_| like));
+            at += taken;
+            if matches!(token.kind, Kind::Stop | Kind::Pause | Kind::Exclamation | Kind::Question) {
+                clause.question = token.kind == Kind::Question;
+                clause = self.open(clause, at, usize::from(token.kind != Kind::Pause));
             }
-            self.parts.push(negation.part(&token, entry, &mut boost));
-            self.negators += usize::from(entry.is(role::NEGATOR));
+        }
+        if clause.start < count {
+            self.all.push(Clause { end: count, ..clause });
         }
     }
 
-    /// Cuts the tokens into clauses, which get their first weight.
-    fn cut(&mut self, tokens: &[Token]) {
-        let mut clause = Clause { weight: WHOLE, ..Clause::default() };
-        let mut sentence = 0;
-        for (at, (token, part)) in tokens.iter().zip(&self.parts).enumerate() {
-            let opens = token.entry.is(role::CONTRAST);
-            let pause = matches!(token.kind, Kind::Stop | Kind::Pause | Kind::Exclamation | Kind::Question);
-            if opens && clause.words > 0 {
-                self.all.push(Clause { end: at, ..clause });
-                clause = Clause { start: at, sentence, weight: WHOLE, ..Clause::default() };
-            }
-            clause.contrast |= opens;
-            if !pause {
-                clause.add(token, part);
-                continue;
-            }
-            clause.question = token.kind == Kind::Question;
-            if clause.words > 0 {
-                self.all.push(Clause { end: at + 1, ..clause });
-                sentence += usize::from(token.kind != Kind::Pause);
-                clause = Clause { start: at + 1, sentence, weight: WHOLE, ..Clause::default() };
-            }
+    /// Ends a clause and begins the next, `sentences` further; a clause without words goes on.
+    fn open(&mut self, clause: Clause, at: usize, sentences: usize) -> Clause {
+        if clause.words == 0 {
+            return clause;
         }
-        if clause.start < tokens.len() {
-            self.all.push(Clause { end: tokens.len(), ..clause });
-        }
+        self.all.push(Clause { end: at, ..clause });
+        Clause { start: at, sentence: clause.sentence + sentences, weight: WHOLE, ..Clause::default() }
     }
 
     /// What the clauses do to each other.
@@ -219,32 +211,26 @@ fn question(before: &mut [Clause], last: &mut Clause, next: &mut Clause) {
 }
 
 impl Clause {
+    #[inline]
     fn add(&mut self, token: &Token, part: &Part) {
         let entry = token.entry;
-        let word = token.kind == Kind::Word;
-        if word && self.words == 0 {
-            self.answer = if entry.is(role::YES) {
-                Some(true)
-            } else if entry.is(role::NEGATOR) {
-                Some(false)
-            } else {
-                None
-            };
-        }
-        let first_person = self.roles & role::FIRST_PERSON != 0;
-        let others = self.roles & role::OTHERS != 0;
-        if entry.is(role::OPINION) {
-            self.first_person_opinion |= first_person;
-            self.others_opinion |= others && !first_person;
-        }
-        self.roles |= entry.roles;
-        self.words += usize::from(word);
-        self.negators += usize::from(entry.is(role::NEGATOR));
         self.hits += usize::from(part.valence != 0);
         self.valence += part.valence;
-        if word {
-            self.ellipsis = entry.is(role::AUXILIARY | role::NEGATOR) || (self.ellipsis && entry.is(role::BOOSTER));
+        if token.kind != Kind::Word {
+            return;
         }
+        if self.words == 0 && entry.is(role::YES | role::NEGATOR) {
+            self.answer = Some(entry.is(role::YES));
+        }
+        self.words += 1;
+        self.ellipsis = entry.is(role::AUXILIARY | role::NEGATOR) || (self.ellipsis && entry.is(role::BOOSTER));
+        if entry.is(role::OPINION) {
+            let first_person = self.is(role::FIRST_PERSON);
+            self.first_person_opinion |= first_person;
+            self.others_opinion |= self.is(role::OTHERS) && !first_person;
+        }
+        self.roles |= entry.roles;
+        self.negators += usize::from(entry.is(role::NEGATOR));
     }
 
     const fn is(&self, roles: u16) -> bool {
@@ -307,14 +293,14 @@ impl Negation {
         self.sentence &= !sentence;
     }
 
-    fn part(&mut self, token: &Token, entry: Entry, boost: &mut Boost) -> Part {
+    #[inline]
+    fn part(&mut self, token: &Token, boost: &mut Boost) -> Part {
+        let entry = token.entry;
         match token.kind {
-            Kind::Stop | Kind::Exclamation | Kind::Question => self.end(true),
+            Kind::Word if !entry.is(role::CONTRAST) => {}
+            Kind::Word | Kind::Stop | Kind::Exclamation | Kind::Question => self.end(true),
             Kind::Pause => self.end(false),
-            _ => {}
-        }
-        if entry.is(role::CONTRAST) {
-            self.end(true);
+            Kind::Number | Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol => {}
         }
         let negated = self.is_on();
         let mut valence = boost.apply(token, entry);
@@ -351,12 +337,13 @@ impl Negation {
 /// What the two words before add to a valence.
 #[derive(Default)]
 struct Boost {
-    last: i64,
-    before: i64,
+    last: i32,
+    before: i32,
 }
 
 impl Boost {
-    fn apply(&mut self, token: &Token, entry: Entry) -> i64 {
+    #[inline]
+    fn apply(&mut self, token: &Token, entry: Entry) -> i32 {
         let valence = entry.hundredths();
         let mut strength = valence.abs();
         if valence != 0 {
@@ -366,7 +353,7 @@ impl Boost {
             strength += if token.repeated { 40 } else { 0 };
         }
         self.before = self.last;
-        self.last = if entry.is(role::BOOSTER) { i64::from(entry.valence) * 4 } else { 0 };
+        self.last = if entry.is(role::BOOSTER) { i32::from(entry.valence) * 4 } else { 0 };
         if token.kind != Kind::Word {
             *self = Self::default();
         }

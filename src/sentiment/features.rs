@@ -75,10 +75,6 @@ impl Scratch {
             let turn = if part.negated { NEGATED } else { 0 };
             take(at, row_of(token.hash ^ turn), part.weight);
             count += 1;
-            if token.prefix != 0 {
-                take(at, row_of(token.prefix ^ turn), part.weight);
-                count += 1;
-            }
             if let Some(before) = before {
                 take(at, row_of(chain(before, token.hash)), part.weight);
                 count += 1;
@@ -106,7 +102,7 @@ impl Scratch {
                 Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
             }
             if part.valence != 0 {
-                sums.hit(at >= half, token.kind == Kind::Symbol, part.valence, i64::from(part.weight), part.discounted);
+                sums.hit(at >= half, token.kind == Kind::Symbol, part.valence.into(), i64::from(part.weight), part.discounted);
             }
         }
         sums.dense(self.clauses.contrast)

@@ -1,4 +1,5 @@
-//! Fixed-point arithmetic of the scorer: whole numbers only, so a text scores the same on every machine.
+//! Fixed-point arithmetic of the scorer, so that a text scores the same on every machine. Where a root is drawn, floats
+//! are used, of whole numbers below 2^53 and with + × ÷ √ alone: IEEE 754 fixes every bit of those.
 //!
 //! Logits and dense numbers are in 1/65,536 ("Q16"), weights of tokens in 1/256 ("Q8").
 
@@ -13,17 +14,18 @@ const RANGE: i64 = 24 * ONE;
 
 /// x / √(x² + c): sums of valence without a bound become numbers in ]-1, 1[ (the normalisation of VADER). `x` in
 /// hundredths of a valence, `c` in squares of a valence; Q16.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "below one")]
 pub(super) fn squash(x: i64, c: i64) -> i64 {
-    let square = x.saturating_mul(x).saturating_add(c * 10_000).unsigned_abs();
-    // √ with 8 more bits.
-    let root = i64::try_from(square.saturating_mul(1 << 16).isqrt()).unwrap_or(i64::MAX).max(1);
-    x.saturating_mul(ONE << 8) / root
+    let x = x as f64;
+    (x * ONE as f64 / (x * x + (c * 10_000) as f64).sqrt()) as i64
 }
 
 /// 1/√n in 2^-20, for n of 1 or more.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "below 2^20")]
 pub(super) fn inverse_root(n: i64) -> i64 {
-    let n = n.max(1).unsigned_abs();
-    i64::try_from(((1_u64 << 40) / n).isqrt()).unwrap_or_default()
+    (f64::from(1 << 20) / (n.max(1) as f64).sqrt()) as i64
 }
 
 /// e^-x in 2^-32, of x ≥ 0 in Q16. By e^-x = 2^-k · e^-r with r in [0, ln 2[, and eight terms of the series of e^-r:

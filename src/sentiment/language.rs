@@ -17,9 +17,12 @@ pub(super) fn code(declared: &str) -> Option<String> {
 
 /// Whether a text may not be English: letters beyond ASCII, or none of its words is a frequent English word.
 pub(super) fn in_doubt(tokens: &Tokens, text: &str) -> bool {
-    let words = || tokens.all.iter().filter(|token| token.kind == Kind::Word);
-    let known = words().filter(|token| token.entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY)).count();
-    let (count, valued) = (words().count(), words().filter(|token| token.entry.valence != 0).count());
+    let (mut count, mut known, mut valued) = (0, 0, 0);
+    for token in tokens.all.iter().filter(|token| token.kind == Kind::Word) {
+        count += 1;
+        known += usize::from(token.entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY));
+        valued += usize::from(token.entry.valence != 0);
+    }
     if count < WORDS_MIN && text.is_ascii() {
         return false;
     }
@@ -54,7 +57,7 @@ pub(super) fn detect(text: &str) -> &'static str {
 /// Probabilities by emoji, emoticons and exclamation marks, never more than 0.6 for one class; none without any symbol.
 pub(super) fn by_symbols(tokens: &Tokens) -> Option<[Micro; 3]> {
     let symbols = || tokens.all.iter().filter(|token| token.kind == Kind::Symbol && token.entry.valence != 0);
-    let sum: i64 = symbols().map(|token| token.entry.hundredths()).sum();
+    let sum: i64 = symbols().map(|token| i64::from(token.entry.hundredths())).sum();
     symbols().next()?;
     let marks = i64::from(tokens.all.iter().any(|token| token.kind == Kind::Exclamation));
     let logit = ((sum.clamp(-200, 200) * (4 + marks)) * ONE / 1_000).clamp(-ONE, ONE);

@@ -63,8 +63,8 @@ impl Entry {
     }
 
     /// Valence in hundredths; none of a booster.
-    pub(super) const fn hundredths(self) -> i64 {
-        if self.is(role::BOOSTER) { 0 } else { self.valence as i64 * 4 }
+    pub(super) const fn hundredths(self) -> i32 {
+        if self.is(role::BOOSTER) { 0 } else { self.valence as i32 * 4 }
     }
 }
 

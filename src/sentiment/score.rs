@@ -176,7 +176,7 @@ pub(super) fn explain(model: &Model, scratch: &Scratch, channel: &str) -> Explan
 fn share_dense(model: &Model, scratch: &Scratch, of_token: &mut [i64]) {
     let weighed = |at: usize| {
         let part = scratch.clauses.parts.get(at);
-        part.map_or(0, |part| part.valence * i64::from(part.weight) / i64::from(WHOLE))
+        part.map_or(0, |part| i64::from(part.valence) * i64::from(part.weight) / i64::from(WHOLE))
     };
     let dense = scratch.dense();
     let all: Vec<(usize, i64)> =

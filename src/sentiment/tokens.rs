@@ -14,8 +14,6 @@ pub(super) const TOKENS_MAX: usize = 512;
 const PADDING: usize = 32;
 /// A longer word is known by its beginning.
 const WORD_BYTES_MAX: usize = 64;
-/// Letters of a prefix, in bytes.
-const PREFIX_BYTES: usize = 5;
 
 const K1: u64 = 0x9e37_79b9_7f4a_7c15;
 const K2: u64 = 0xd6e8_feb8_6659_fd93;
@@ -48,8 +46,6 @@ pub(super) enum Kind {
 pub(super) struct Token {
     /// Of what is compared: the word in small letters, a placeholder for numbers, handles, links.
     pub(super) hash: u64,
-    /// Of its first five letters; 0 when it has no more than that.
-    pub(super) prefix: u64,
     pub(super) entry: Entry,
     /// Its bytes in the text as the tokens know it.
     pub(super) start: u32,
@@ -85,9 +81,7 @@ pub(super) fn hash_word(word: &[u8]) -> u64 {
     let mut hash = 0;
     for part in word.chunks(16) {
         let mut bytes = [0; 16];
-        for (to, from) in bytes.iter_mut().zip(part) {
-            *to = *from;
-        }
+        bytes.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
         hash = hash_16(u128::from_le_bytes(bytes), hash);
     }
     hash
@@ -106,22 +100,8 @@ pub(super) fn hash_phrase(phrase: &str) -> (u64, u64) {
     (first, words.fold(first, chain))
 }
 
-const fn every(byte: u8) -> u128 {
-    u128::from_le_bytes([byte; 16])
-}
-
-const HIGH: u128 = every(0x80);
-
-/// Of every byte below 0x80 the high bit: is it at least `low` and at most `high`?
-#[inline]
-const fn between(bytes: u128, low: u8, high: u8) -> u128 {
-    let ascii = !bytes & HIGH;
-    let bytes = bytes & !HIGH;
-    (bytes + every(0x80 - low)) & !(bytes + every(0x7f - high)) & ascii
-}
-
-/// The first sixteen bytes as a word.
-struct Sixteen {
+/// The beginning of a text as a word.
+struct Read {
     /// In small letters, nothing beyond its end.
     lower: u128,
     length: usize,
@@ -129,30 +109,52 @@ struct Sixteen {
     repeated: bool,
 }
 
-#[inline]
-const fn sixteen(bytes: u128) -> Sixteen {
-    let letters = between(bytes | every(0x20), b'a', b'z');
-    let inside = letters | between(bytes, b'0', b'9') | between(bytes, b'\'', b'\'');
-    // 16 when all are.
-    let mut length = ((!inside & HIGH).trailing_zeros() / 8) as usize;
-    let mut kept = if length == 16 { u128::MAX } else { (1 << (8 * length)) - 1 };
-    while length > 0 && (bytes >> (8 * (length - 1))) & 0xff == b'\'' as u128 {
-        length -= 1;
-        kept >>= 8;
-    }
-    let letters = letters & kept;
-    let lower = (bytes | (letters >> 2)) & kept;
-    let small = letters & ((bytes << 2) & HIGH);
-    // High bit where a byte equals its right neighbour; then where two neighbours do.
-    let differ = lower ^ (lower >> 8);
-    let equal = !(((differ & !HIGH) + !HIGH) | differ) & HIGH & letters;
-    Sixteen {
-        lower,
-        length,
-        capitals: small == 0 && letters & (letters >> 8) != 0,
-        repeated: equal & (equal >> 8) & (letters >> 16) != 0,
-    }
+/// Reads a word from as many bytes as fit a whole number, all of them at once: in the results of comparisons the high bit
+/// of a byte says yes. A length of all bytes means that the word may go on.
+macro_rules! reader {
+    ($name:ident, $whole:ty, $bytes:literal) => {
+        #[inline]
+        #[expect(clippy::indexing_slicing, reason = "a length is at most the number of bytes")]
+        const fn $name(bytes: $whole) -> Read {
+            const fn every(byte: u8) -> $whole {
+                <$whole>::from_le_bytes([byte; $bytes])
+            }
+            const HIGH: $whole = every(0x80);
+            const KEPT: [$whole; $bytes + 1] = {
+                let mut kept = [<$whole>::MAX; $bytes + 1];
+                let mut length = 0;
+                while length < $bytes {
+                    kept[length] = (1 << (8 * length)) - 1;
+                    length += 1;
+                }
+                kept
+            };
+            let ascii = !bytes & HIGH;
+            let plain = bytes & !HIGH;
+            let folded = plain | every(0x20);
+            let letters = folded.wrapping_add(every(0x80 - b'a')) & !folded.wrapping_add(every(0x7f - b'z')) & ascii;
+            let digits = plain.wrapping_add(every(0x80 - b'0')) & !plain.wrapping_add(every(0x7f - b'9'));
+            let apostrophes = !(plain ^ every(b'\'')).wrapping_add(every(0x7f));
+            let inside = letters | ((digits | apostrophes) & ascii);
+            let length = ((!inside & HIGH).trailing_zeros() / 8) as usize;
+            let kept = KEPT[length];
+            let letters = letters & kept;
+            let lower = (bytes | (letters >> 2)) & kept;
+            let small = letters & (bytes << 2);
+            // Where a byte equals its right neighbour; then where two neighbours do.
+            let differ = lower ^ (lower >> 8);
+            let equal = !((differ & !HIGH).wrapping_add(!HIGH) | differ) & letters;
+            Read {
+                lower: lower as u128,
+                length,
+                capitals: small == 0 && letters & (letters >> 8) != 0,
+                repeated: equal & (equal >> 8) & (letters >> 16) != 0,
+            }
+        }
+    };
 }
+reader!(eight, u64, 8);
+reader!(sixteen, u128, 16);
 
 /// How a byte begins a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -284,7 +286,7 @@ impl Cutter<'_> {
 
     fn push(&mut self, kind: Kind, start: usize, end: usize, hash: u64, entry: Entry) -> usize {
         let (start, until) = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
-        self.out.push(Token { hash, prefix: 0, entry, start, end: until, kind, capitals: false, repeated: false });
+        self.out.push(Token { hash, entry, start, end: until, kind, capitals: false, repeated: false });
         end
     }
 
@@ -295,34 +297,36 @@ impl Cutter<'_> {
 
     #[inline]
     fn word(&mut self, at: usize) -> usize {
-        let word = sixteen(self.bytes_16(at));
+        let bytes = self.bytes_16(at);
+        let mut word = eight(bytes as u64);
+        if word.length == 8 {
+            word = sixteen(bytes);
+        }
         let end = at + word.length;
         let next = self.byte(end);
-        let joined = matches!(next, b':' | b'@' | b'.' | b'\'') && self.byte(end + 1) > b' ';
-        if word.length == 16 || word.repeated || next >= 0x80 || joined {
+        let joined = matches!(next, b':' | b'@' | b'.') && self.byte(end + 1) > b' ';
+        if word.length == 16 || word.repeated || next >= 0x80 || joined || self.byte(end - 1) == b'\'' {
             return self.unusual_word(at, end);
         }
         let hash = hash_16(word.lower, 0);
-        let prefix = if word.length > PREFIX_BYTES { prefix_of(word.lower) } else { 0 };
-        self.push_word(at, end, hash, prefix, word.capitals, false);
+        self.push_word(at, end, hash, word.capitals, false);
         // Most words are followed by one blank.
         end + usize::from(next == b' ')
     }
 
     #[inline]
-    fn push_word(&mut self, start: usize, end: usize, hash: u64, prefix: u64, capitals: bool, repeated: bool) {
+    fn push_word(&mut self, start: usize, end: usize, mut hash: u64, capitals: bool, repeated: bool) {
         let mut entry = self.lexicon.entry(hash);
-        let (mut hash, mut prefix) = (hash, prefix);
         if entry.is(role::IDENTITY) {
             // All groups of people are one token, and one of several words is one.
             if let Some(last) = self.out.last_mut().filter(|last| last.hash == IDENTITY_HASH) {
                 last.end = u32::try_from(end).unwrap_or(u32::MAX);
                 return;
             }
-            (hash, prefix, entry) = (IDENTITY_HASH, 0, Entry { valence: 0, roles: entry.roles });
+            (hash, entry.valence) = (IDENTITY_HASH, 0);
         }
         let (start, end) = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
-        self.out.push(Token { hash, prefix, entry, start, end, kind: Kind::Word, capitals, repeated });
+        self.out.push(Token { hash, entry, start, end, kind: Kind::Word, capitals, repeated });
     }
 
     /// A word that ends at `end` if it is none of: a link, an address, one of other scripts, of repeated letters or of
@@ -367,10 +371,7 @@ impl Cutter<'_> {
                 hash = once;
             }
         }
-        let lower = word.twice();
-        let prefix = if lower.len() > PREFIX_BYTES { prefix_of(first_16(lower)) } else { 0 };
-        let (capitals, repeated) = (word.capitals(), word.repeated);
-        self.push_word(at, end, hash, prefix, capitals, repeated);
+        self.push_word(at, end, hash, word.capitals(), word.repeated);
         end.max(at + 1)
     }
 
@@ -485,19 +486,6 @@ impl Cutter<'_> {
         })?;
         Some(self.push(Kind::Symbol, at, at + length, hash, entry))
     }
-}
-
-fn first_16(word: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(word) {
-        *to = *from;
-    }
-    u128::from_le_bytes(bytes)
-}
-
-#[inline]
-const fn prefix_of(lower: u128) -> u64 {
-    fold((lower as u64 & 0x00ff_ffff_ffff) ^ K3, K1)
 }
 
 /// A word letter by letter, in small letters, with runs of a letter cut to two and to one.
