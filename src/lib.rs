@@ -1,7 +1,7 @@
 //! Touchline: touchpoints in, experience and alerts out.
 //!
 //! ```text
-//! model → { codec, sentiment, rules } → engine → journal → pipeline → config → status → { kafka, admin, telemetry } → app → cli → main
+//! model → { codec, sentiment, rules } → engine → insight → journal → pipeline → config → status → { kafka, admin, telemetry } → app → cli → main
 //! ```
 //! Right may use left, never the other way; `tests/it/tidy.rs` enforces it. Everything up to `pipeline`, and `sim`,
 //! is pure: bytes and times in, values out.
@@ -13,6 +13,7 @@ pub mod rules;
 pub mod sentiment;
 
 pub mod engine;
+pub mod insight;
 pub mod journal;
 pub mod pipeline;
 pub mod sim;

@@ -1,8 +1,8 @@
 //! `touchline check`: every problem of a configuration at once, and what its mapping makes of sample lines.
 
-use super::files::Feed;
+use super::files::{Feed, Rows};
 use super::{exit, load};
-use crate::codec::{self, Code, Input, RawRecord, Rejection};
+use crate::codec::{self, Code, Format, Input, RawRecord, Rejection};
 use crate::config::Config;
 use crate::model::{Attribute, Name, Timestamp, Touchpoint};
 use std::collections::BTreeMap;
@@ -68,7 +68,10 @@ struct Tried {
 
 fn try_out(config: &Config, input: &Input, path: &Path, lines: u64, show: u64) -> anyhow::Result<Tried> {
     let mut tried = Tried::default();
-    let mut feed = Feed::open(path, 0, input, config.bounds.record_bytes_max, |file| Box::new(file))?;
+    let is_csv = matches!(input.format, Format::Csv(_));
+    let rows = Rows::open(path, is_csv, config.bounds.record_bytes_max, |file| Box::new(file))?;
+    // A sample is read as it stands in the file.
+    let mut feed = Feed::new(0, input, rows, 1);
     while tried.lines < lines && feed.take(|raw| tried.record(config, input, raw, show))? {}
     Ok(tried)
 }

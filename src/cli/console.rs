@@ -22,6 +22,7 @@ pub(super) struct Alert {
     evidence: Vec<Evidence>,
     channel: Option<Channel>,
     item: Option<Item>,
+    outcome: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -92,6 +93,34 @@ impl Alert {
                 "used to come often and has been silent for {} days, since a bad experience (remembered as {after:+.2})",
                 self.days_silent()
             ),
+            "conversation_declining" => format!(
+                "is losing patience{}: the mood fell by {:.2} from the first to the last third (alert at {:.2})",
+                self.about(),
+                -2.0 * after,
+                -2.0 * threshold
+            ),
+            "frustration_burst" => format!(
+                "has {after:.0} points of frustration in one session: clicks in vain and errors (alert at {threshold:.0})"
+            ),
+            "high_effort" => self.effort(),
+            "repeat_contact" => {
+                format!("had to turn to service {} times within 7 days{}", after.round(), self.about())
+            }
+            "sla_breach" => {
+                format!("waited {} in the queue (target {})", seconds(after), seconds(threshold))
+            }
+            "advocate" => {
+                format!("recommends us: {after} {}", if self.figure == "nps" { "of 10 (NPS)" } else { "stars" })
+            }
+            "indirect_negative" => {
+                format!("speaks badly of us in public: scored {after:+.2} (alert at {threshold:+.2} or below)")
+            }
+            "promise_overdue" => format!("waits{} for what was promised: {:.1} days overdue", self.about(), after),
+            "outcome_risk" | "churn_risk" => format!(
+                "is likely to end in {}{} (risk {after:.2}, alert at {threshold:.2})",
+                words(self.outcome.as_deref().unwrap_or("a bad outcome")),
+                self.about()
+            ),
             // A rule this console has no sentence for: its figures speak.
             _ => format!("{} {before:+.2} → {after:+.2} (threshold {threshold:+.2})", words(&self.figure)),
         }
@@ -120,6 +149,16 @@ impl Alert {
         }
     }
 
+    fn effort(&self) -> String {
+        let (after, threshold) = (self.after, self.threshold.round());
+        match self.figure.as_str() {
+            "ces" => format!("found it hard to get help: {after} of 7 for ease (alert at {threshold} or below)"),
+            "transfers" => format!("was passed on {} times in one conversation", after.round()),
+            "channels" => format!("had to use {} channels for the same thing within a day", after.round()),
+            _ => format!("has to work too hard: {after:.1} points of effort (alert at {threshold})"),
+        }
+    }
+
     /// " on order o-7", or nothing.
     fn about(&self) -> String {
         self.item.as_ref().map(|item| format!(" on {} {}", item.item_type, item.id)).unwrap_or_default()
@@ -141,7 +180,7 @@ impl Alert {
     /// is a score. Empty when the sentence has said it all.
     fn because(&self, catalogue: &Catalogue) -> String {
         let scored = matches!(self.figure.as_str(), "perception" | "score" | "remembered");
-        let bad = self.kind != "recovery_confirmed";
+        let bad = !matches!(self.kind.as_str(), "recovery_confirmed" | "advocate");
         let mut told: Vec<(String, usize, f64)> = Vec::new();
         for evidence in self.evidence.iter().filter(|evidence| !scored || (evidence.contribution < 0.0) == bad) {
             let text = format!("{} ({})", evidence.describe(catalogue, bad), words(evidence.channel.as_str()));
@@ -229,6 +268,10 @@ pub(super) fn words(name: &str) -> String {
 
 fn hours(hours: f64) -> String {
     if hours <= 1.0 { format!("{:.0} minutes", hours * 60.0) } else { format!("{hours:.0} hours") }
+}
+
+fn seconds(seconds: f64) -> String {
+    if seconds < 120.0 { format!("{seconds:.0} seconds") } else { format!("{:.0} minutes", seconds / 60.0) }
 }
 
 fn paint(severity: &str, text: &str, colours: bool) -> String {

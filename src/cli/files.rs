@@ -1,6 +1,6 @@
 //! Recorded touchpoints from files: JSON Lines or CSV, plain, gzip or zstd, each in order of arrival within a window.
 
-use crate::codec::{self, Format, Input, RawRecord};
+use crate::codec::{self, Input, RawRecord};
 use crate::model::{Position, Timestamp};
 use anyhow::Context as _;
 use std::collections::VecDeque;
@@ -8,12 +8,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Records of one file that are held back to put them in order of arrival.
-pub(super) const WINDOW_RECORDS: usize = 4_096;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// One record, numbered by its line.
-enum Rows {
+pub(super) enum Rows {
     Lines { reader: Box<dyn BufRead>, bytes_max: u64 },
     Csv { reader: Box<csv::Reader<Box<dyn BufRead>>>, header: csv::StringRecord, row: csv::StringRecord },
 }
@@ -21,14 +19,14 @@ enum Rows {
 /// A file as a source of the run, in order of arrival: by the input's `arrival` field, else by event time; ties by line.
 /// A record that cannot be decoded stays where it stands.
 ///
-/// Files are nearly in order, so a window is enough: it holds [`WINDOW_RECORDS`] records, sorted, and gives out the
-/// earliest. One that comes later than that can mend is given out at once, and counted in `out_of_window`. (A sorted
-/// queue beats a heap here: nearly every record goes to its end.)
+/// Files are nearly in order, so a window is enough: it holds at least `ahead` records, sorted, and gives out the
+/// earliest. One that comes later than that can mend is given out at once, and counted in `out_of_window`.
 pub(super) struct Feed<'p> {
     source: u16,
     input: &'p Input,
     rows: Rows,
     line: i64,
+    ahead: usize,
     /// (arrival, line, index into `buffers`), ascending.
     window: VecDeque<(Timestamp, i64, usize)>,
     buffers: Vec<Vec<u8>>,
@@ -41,41 +39,33 @@ pub(super) struct Feed<'p> {
 }
 
 impl<'p> Feed<'p> {
-    /// Opens a file. `wrap` sees the raw bytes pass (for the progress bar); `bytes_max` is the longest line kept: of a
-    /// longer one only as much as shows that it is too long.
-    pub(super) fn open(
-        path: &Path,
-        source: u16,
-        input: &'p Input,
-        bytes_max: usize,
-        wrap: impl FnOnce(File) -> Box<dyn Read>,
-    ) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let reader = unpacked(path, wrap(file)).with_context(|| format!("cannot read {}", path.display()))?;
-        let rows = match input.format {
-            Format::Csv(_) => Rows::csv(reader).with_context(|| format!("cannot read {}", path.display()))?,
-            Format::Touchpoint | Format::Json(_) => Rows::Lines { reader, bytes_max: bytes_max as u64 },
-        };
+    /// A source of rows, in order of arrival as far as `ahead` records can mend it.
+    pub(super) fn new(source: u16, input: &'p Input, rows: Rows, ahead: usize) -> Self {
         let earliest = Timestamp(i64::MIN);
-        Ok(Self {
+        Self {
             source,
             input,
             rows,
             line: 0,
-            window: VecDeque::with_capacity(WINDOW_RECORDS),
+            ahead,
+            window: VecDeque::new(),
             buffers: Vec::new(),
             free: Vec::new(),
             newest: earliest,
             given_out: earliest,
             ended: false,
             out_of_window: 0,
-        })
+        }
     }
 
     /// Arrival of the next record; none at the end. Fills the window.
     pub(super) fn next_arrival(&mut self) -> anyhow::Result<Option<Timestamp>> {
-        while !self.ended && self.window.len() < WINDOW_RECORDS {
-            self.read_one()?;
+        if !self.ended && self.window.len() <= self.ahead {
+            while !self.ended && self.window.len() < 2 * self.ahead {
+                self.read_one()?;
+            }
+            // Of a file in order, one pass that finds it sorted.
+            self.window.make_contiguous().sort();
         }
         Ok(self.window.front().map(|(arrival, ..)| *arrival))
     }
@@ -92,16 +82,8 @@ impl<'p> Feed<'p> {
             true => {
                 let position = Position { source: self.source, partition: 0, offset: self.line };
                 let raw = RawRecord { position, recorded_at: None, key: None, value: Some(buffer) };
-                let arrival = codec::arrival(self.input, &raw).unwrap_or(self.newest);
-                self.newest = arrival;
-                let record = (arrival, self.line, slot);
-                match self.window.back() {
-                    Some(last) if *last > record => {
-                        let place = self.window.partition_point(|earlier| *earlier < record);
-                        self.window.insert(place, record);
-                    }
-                    _ => self.window.push_back(record),
-                }
+                self.newest = codec::arrival(self.input, &raw).unwrap_or(self.newest);
+                self.window.push_back((self.newest, self.line, slot));
             }
         }
         Ok(())
@@ -116,7 +98,7 @@ impl<'p> Feed<'p> {
         if let Some(buffer) = self.buffers.get(slot) {
             let position = Position { source: self.source, partition: 0, offset: line };
             // Without a field of its own the arrival is the event time: that must not judge itself.
-            let recorded_at = self.input.arrival.as_ref().map(|_| arrival);
+            let recorded_at = (!self.input.arrival.is_empty()).then_some(arrival);
             take(&RawRecord { position, recorded_at, key: None, value: Some(buffer) });
         }
         self.free.push(slot);
@@ -125,6 +107,24 @@ impl<'p> Feed<'p> {
 }
 
 impl Rows {
+    /// Opens a file: rows of CSV, or else lines. `wrap` sees the raw bytes pass (for the progress bar); `bytes_max` is the
+    /// longest line kept: of a longer one only as much as shows that it is too long.
+    pub(super) fn open(
+        path: &Path,
+        is_csv: bool,
+        bytes_max: usize,
+        wrap: impl FnOnce(File) -> Box<dyn Read>,
+    ) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let read = || format!("cannot read {}", path.display());
+        let reader = unpacked(path, wrap(file)).with_context(read)?;
+        if is_csv {
+            Self::csv(reader).with_context(read)
+        } else {
+            Ok(Self::Lines { reader, bytes_max: bytes_max as u64 })
+        }
+    }
+
     fn csv(reader: Box<dyn BufRead>) -> csv::Result<Self> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
         let header = reader.headers()?.clone();
@@ -132,7 +132,7 @@ impl Rows {
     }
 
     /// Puts the next row into `buffer` and its line into `line`; false at the end. A blank line is an empty row.
-    fn next(&mut self, line: &mut i64, buffer: &mut Vec<u8>) -> anyhow::Result<bool> {
+    pub(super) fn next(&mut self, line: &mut i64, buffer: &mut Vec<u8>) -> anyhow::Result<bool> {
         buffer.clear();
         match self {
             Self::Lines { reader, bytes_max } => {

@@ -1,7 +1,7 @@
 //! Reading a configuration from a file: the one place that gives `config` its files and environment.
 
 use super::exit;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Resolve};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,27 +11,44 @@ use std::process::ExitCode;
 /// # Errors
 /// Every problem; the file itself not being readable is one.
 pub(super) fn load(path: Option<&Path>) -> Result<Config, Vec<Problem>> {
+    load_by(path, Config::load)
+}
+
+fn load_by(
+    path: Option<&Path>,
+    load: impl Fn(Option<&str>, Resolve<'_>) -> Result<Config, Vec<Problem>>,
+) -> Result<Config, Vec<Problem>> {
     let Some(path) = path else {
-        return Config::load(None, &|reference| read(Path::new(""), reference));
+        return load(None, &|reference| read(Path::new(""), reference));
     };
     let text = fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot be read: {error}");
         vec![Problem { path: path.display().to_string(), message, hint: "give the path of a TOML file".into() }]
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Config::load(Some(&text), &|reference| read(folder, reference))
+    load(Some(&text), &|reference| read(folder, reference))
 }
 
 /// As [`load`], with the problems printed to standard error.
 ///
 /// # Errors
 /// The exit code of a wrong configuration.
-#[expect(clippy::print_stderr, reason = "problems are for the person at the terminal")]
 pub(super) fn config(path: Option<&Path>) -> Result<Config, ExitCode> {
-    load(path).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("{problem}"));
-        ExitCode::from(exit::USAGE)
-    })
+    load(path).map_err(|problems| tell(&problems))
+}
+
+/// As [`config`], without the profile it names.
+///
+/// # Errors
+/// The exit code of a wrong configuration.
+pub(super) fn config_without_profile(path: Option<&Path>) -> Result<Config, ExitCode> {
+    load_by(path, Config::load_without_profile).map_err(|problems| tell(&problems))
+}
+
+#[expect(clippy::print_stderr, reason = "problems are for the person at the terminal")]
+fn tell(problems: &[Problem]) -> ExitCode {
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    ExitCode::from(exit::USAGE)
 }
 
 fn read(folder: &Path, reference: &str) -> Result<String, String> {

@@ -1,13 +1,22 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
+mod as_of;
 mod check;
 mod console;
 mod demo;
+mod evaluate;
+mod explain;
+mod feeds;
 mod files;
+mod history;
 mod load;
+mod profile;
 mod replay;
 mod replay_topics;
+mod rows;
+mod rules;
 mod run;
+mod scoreboard;
 mod sentiment;
 mod simulate;
 mod summary;
@@ -41,6 +50,14 @@ enum Command {
     Run(run::Args),
     /// The same engine over recorded touchpoints: files, topics or the journal
     Replay(replay::Args),
+    /// How well scores and alerts foretold what happened, by a file of labels
+    Evaluate(evaluate::Args),
+    /// The story of an alert or a customer in plain words
+    Explain(explain::Args),
+    /// Every rule in force, in words, with its settings
+    Rules(rules::Args),
+    /// How long promises usually take, counted from recorded touchpoints
+    Profile(profile::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -60,6 +77,10 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

@@ -1,15 +1,13 @@
 //! `touchline replay`: the engine over recorded touchpoints. Alerts as JSON lines, a summary on standard error.
 
-use super::files::{Feed, WINDOW_RECORDS};
+use super::feeds::{Feeds, sources};
 use super::summary::Summary;
-use super::{exit, load, replay_topics};
-use crate::config::Config;
+use super::{as_of, exit, load, replay_topics};
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged, partition_of};
 use crate::sentiment::Scorer;
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +15,8 @@ use std::time::Instant;
 
 /// Records per transaction: what several experience changes of one customer become one in.
 const TRANSACTION_RECORDS: u64 = 10_000;
+/// Records of each file held back to put them in order of arrival.
+const AHEAD_RECORDS: usize = 4_096;
 
 /// Arguments of `touchline replay`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Configuration; the shipped defaults without it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Alerts go here instead of standard output
+    /// Alerts, or rows, go here instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Experience changes go here as JSON lines
@@ -38,6 +38,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["topics", "journal"])]
     input: Option<String>,
     #[command(flatten)]
+    moments: as_of::AsOfArgs,
+    #[command(flatten)]
     kafka: replay_topics::KafkaArgs,
     /// Recorded touchpoints: .jsonl or .csv, also .gz or .zst; NAME=FILE for a file of another input
     #[arg(required_unless_present_any = ["topics", "journal"], value_name = "FILE")]
@@ -47,7 +49,7 @@ pub(super) struct Args {
 fn help() -> String {
     format!(
         "Touchpoints are taken in order of arrival: by the input's `arrival` field, else by event time; ties by file, \
-         then line. Of each file {WINDOW_RECORDS} records are held back to mend the order; a record later than that is \
+         then line. Of each file {AHEAD_RECORDS} records are held back to mend the order; a record later than that is \
          processed all the same and counted as out of window. Timers fire up to the last touchpoint's time, no further.\n\n\
          Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong usage or configuration."
     )
@@ -62,10 +64,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.kafka.topics || args.kafka.journal {
         return replay_topics::run(&config, &args.kafka, &mut BufWriter::new(alerts_to(args.out.as_deref())?));
     }
-    let sources = match args.files.iter().map(|file| source(&config, args.input.as_deref(), file)).collect() {
+    let sources = match sources(&config, args.input.as_deref(), &args.files) {
         Ok(sources) => sources,
         Err(problem) => return Ok(usage(&problem)),
     };
+    if let Some(rows) = &args.moments.as_of {
+        return as_of::run(&config, sources, &args.moments, rows, alerts_to(args.out.as_deref())?);
+    }
     let mut replay = Replay::new(config.plan(sources, 0), &args)?;
     replay.run()?;
     replay.finish()?;
@@ -73,25 +78,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stderr, reason = "for the person at the terminal")]
-fn usage(problem: &str) -> ExitCode {
+pub(super) fn usage(problem: &str) -> ExitCode {
     eprintln!("touchline: {problem}");
     ExitCode::from(exit::USAGE)
-}
-
-/// Path and input of a file argument.
-fn source(config: &Config, input: Option<&str>, file: &str) -> Result<(String, usize), String> {
-    let known = || config.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
-    if let Some((name, path)) = file.split_once('=')
-        && let Some(input) = config.input_named(name)
-    {
-        return Ok((path.to_owned(), input));
-    }
-    let index = match input {
-        Some(name) => config.input_named(name).ok_or_else(|| format!("no input \"{name}\"; known: {}", known()))?,
-        None if config.inputs.len() == 1 => 0,
-        None => return Err(format!("say which input {file} belongs to, by --input NAME or NAME={file}: {}", known())),
-    };
-    Ok((file.to_owned(), index))
 }
 
 struct Replay {
@@ -130,20 +119,15 @@ impl Replay {
     /// Takes every record of every file, the earliest arrival first.
     fn run(&mut self) -> anyhow::Result<()> {
         let plan = Arc::clone(&self.plan);
-        let bar = progress_bar(&plan)?;
-        let mut feeds = open(&plan, &bar)?;
-        while let Some(earliest) = earliest(&mut feeds)? {
-            if let Some(feed) = feeds.get_mut(earliest) {
-                feed.take(|raw| self.record(&plan, raw))?;
-            }
+        let mut feeds = Feeds::open(&plan, AHEAD_RECORDS)?;
+        while feeds.take(|raw| self.record(&plan, raw))? {
             if self.since_commit >= TRANSACTION_RECORDS {
                 self.commit()?;
             }
         }
         self.partitions.iter_mut().for_each(Partition::finish);
         self.commit()?;
-        self.summary.out_of_window = feeds.iter().map(|feed| feed.out_of_window).sum();
-        bar.finish_and_clear();
+        self.summary.out_of_window = feeds.finish();
         Ok(())
     }
 
@@ -209,36 +193,4 @@ fn alerts_to(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 fn write_line(out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
     out.write_all(line)?;
     out.write_all(b"\n")
-}
-
-fn open<'p>(plan: &'p Plan, bar: &ProgressBar) -> anyhow::Result<Vec<Feed<'p>>> {
-    let open = |(source, (path, input)): (u16, &(String, usize))| {
-        let input = plan.inputs.get(*input).context("the input of a file is gone")?;
-        let wrap = |file| -> Box<dyn Read> { Box::new(bar.wrap_read(file)) };
-        Feed::open(Path::new(path), source, input, plan.bounds.record_bytes_max, wrap)
-    };
-    (0..).zip(&plan.sources).map(open).collect()
-}
-
-/// The file whose next record arrived first; the first of equals.
-fn earliest(feeds: &mut [Feed<'_>]) -> anyhow::Result<Option<usize>> {
-    let mut earliest = None;
-    for (index, feed) in feeds.iter_mut().enumerate() {
-        if let Some(arrival) = feed.next_arrival()?
-            && earliest.is_none_or(|(known, _)| arrival < known)
-        {
-            earliest = Some((arrival, index));
-        }
-    }
-    Ok(earliest.map(|(_, index)| index))
-}
-
-/// Bytes of the files as they lie on the disk; hidden unless standard error is a terminal.
-fn progress_bar(plan: &Plan) -> anyhow::Result<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let size = |(path, _): &(String, usize)| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let style = "{wide_bar} {bytes}/{total_bytes} {eta}";
-    Ok(ProgressBar::new(plan.sources.iter().map(size).sum()).with_style(ProgressStyle::with_template(style)?))
 }

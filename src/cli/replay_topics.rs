@@ -1,14 +1,15 @@
 //! `touchline replay --topics` and `--journal`: history from Kafka instead of files, partition after partition.
 
 use super::exit;
+use super::history::Witness;
 use crate::app::{self, Brokers};
 use crate::codec::encode;
 use crate::config::Config;
 use crate::engine::{Engine, Output};
 use crate::journal::{Counters, Entries, Header};
 use crate::kafka::history::{self, Range};
-use crate::kafka::{Clients, Error};
-use crate::model::Timestamp;
+use crate::kafka::{Clients, Error, Topics};
+use crate::model::{AlertChange, Timestamp};
 use crate::pipeline::{Partition, Plan};
 use crate::sentiment::Scorer;
 use anyhow::{Context, bail};
@@ -46,14 +47,9 @@ pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> any
     let plan = config.plan(config.input_topics(), partitions);
     let mut totals = Totals::default();
     if args.journal {
-        for partition in 0..partitions {
-            let mut replay = JournalReplay::new(&plan, out, &mut totals);
-            history::journal(&clients, &topics.journal, partition, &mut |offset, record| {
-                replay
-                    .record(record)
-                    .map_err(|error| Error::Refused(format!("{}-{partition}-{offset}: {error:#}", topics.journal)))
-            })?;
-        }
+        let mut lines = Lines { plan: &plan, out, alerts: 0, line: Vec::new() };
+        totals = read_journal(&clients, &topics, &plan, partitions, &mut lines)?;
+        totals.alerts = lines.alerts;
     } else {
         let inputs = history::Inputs::connect(&clients, &topics.inputs)?;
         let (scorer, range) = (Arc::new(Scorer::new()), Range { from: args.from, to: args.to });
@@ -106,21 +102,71 @@ impl Totals {
     }
 }
 
-/// One partition's journal through a fresh engine.
-struct JournalReplay<'a> {
+/// Puts the whole journal of a configuration's group through fresh engines, partition after partition.
+pub(super) fn journal(config: &Config, witness: &mut dyn Witness) -> anyhow::Result<()> {
+    let clients = Clients::new(config.kafka.clone());
+    let topics = app::topics_of(config);
+    let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
+    let plan = config.plan(config.input_topics(), partitions);
+    read_journal(&clients, &topics, &plan, partitions, witness).map(drop)
+}
+
+fn read_journal(
+    clients: &Clients,
+    topics: &Topics,
+    plan: &Plan,
+    partitions: i32,
+    witness: &mut dyn Witness,
+) -> anyhow::Result<Totals> {
+    let mut totals = Totals::default();
+    for partition in 0..partitions {
+        let mut replay = JournalReplay::new(plan, witness);
+        history::journal(clients, &topics.journal, partition, &mut |offset, record| {
+            replay
+                .record(record)
+                .map_err(|error| Error::Refused(format!("{}-{partition}-{offset}: {error:#}", topics.journal)))
+        })?;
+        replay.witness.end(&replay.engine);
+        if let Some(last) = &replay.last {
+            totals.add(&last.counters);
+        }
+    }
+    Ok(totals)
+}
+
+/// Alerts as JSON lines.
+struct Lines<'a> {
     plan: &'a Plan,
     out: &'a mut dyn Write,
-    totals: &'a mut Totals,
-    engine: Engine,
-    outputs: Vec<Output>,
-    last: Option<Header>,
+    alerts: u64,
     line: Vec<u8>,
 }
 
+impl Witness for Lines<'_> {
+    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+        for alert in alerts {
+            self.line.clear();
+            encode::alert(alert, self.plan, &mut self.line)?;
+            write_line(self.out, &self.line)?;
+            self.alerts += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One partition's journal through a fresh engine.
+struct JournalReplay<'a> {
+    plan: &'a Plan,
+    witness: &'a mut dyn Witness,
+    engine: Engine,
+    outputs: Vec<Output>,
+    last: Option<Header>,
+}
+
 impl<'a> JournalReplay<'a> {
-    fn new(plan: &'a Plan, out: &'a mut dyn Write, totals: &'a mut Totals) -> Self {
+    fn new(plan: &'a Plan, witness: &'a mut dyn Witness) -> Self {
         let engine = Engine::new(Arc::clone(&plan.settings));
-        Self { plan, out, totals, engine, outputs: Vec::new(), last: None, line: Vec::new() }
+        Self { plan, witness, engine, outputs: Vec::new(), last: None }
     }
 
     fn record(&mut self, record: &[u8]) -> anyhow::Result<()> {
@@ -130,10 +176,7 @@ impl<'a> JournalReplay<'a> {
             self.engine.apply(&entry?, &mut self.outputs);
             for output in self.outputs.drain(..) {
                 if let Output::Alert(alert) = output {
-                    self.line.clear();
-                    encode::alert(&alert, self.plan, &mut self.line)?;
-                    write_line(self.out, &self.line)?;
-                    self.totals.alerts += 1;
+                    self.witness.alerts(std::slice::from_ref(&alert))?;
                 }
             }
         }
@@ -160,13 +203,5 @@ impl<'a> JournalReplay<'a> {
             );
         }
         Ok(())
-    }
-}
-
-impl Drop for JournalReplay<'_> {
-    fn drop(&mut self) {
-        if let Some(last) = &self.last {
-            self.totals.add(&last.counters);
-        }
     }
 }

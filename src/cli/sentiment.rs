@@ -41,9 +41,11 @@ pub(super) struct ScoreArgs {
 
 /// Arguments of `touchline sentiment train`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Labels are lines of text, tab, label: negative, neutral or positive; a valence between -4 and 4 \
+#[command(
+    after_help = "Labels are lines of text, tab, label: negative, neutral or positive; a valence between -4 and 4 \
     with a decimal point; or stars 1 to 5. The same files and seed give the same bytes.\n\n\
-    Exit codes: 0 done, 1 a file cannot be read or written or nothing can be learned from it, 2 wrong usage.")]
+    Exit codes: 0 done, 1 a file cannot be read or written or nothing can be learned from it, 2 wrong usage."
+)]
 pub(super) struct TrainArgs {
     /// Labelled texts
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]

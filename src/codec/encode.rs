@@ -44,6 +44,7 @@ pub fn alert(change: &AlertChange, words: &dyn Vocabulary, out: &mut Vec<u8>) ->
         stage: change.stage.map(|stage| words.name(stage)),
         channel: change.channel.map(|channel| channel.as_str()),
         item: change.item.as_ref().map(ItemRecord::of),
+        outcome: change.outcome.map(|outcome| words.name(outcome)),
         reason: change.reason,
         suggested_action: change.suggested_action.as_deref(),
         rule_version: change.rule_version,
@@ -119,6 +120,8 @@ struct AlertRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     item: Option<ItemRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suggested_action: Option<&'a str>,
@@ -148,6 +151,7 @@ struct FiguresRecord<'a> {
     expectation: Decimal,
     disconfirmation: Decimal,
     felt: Decimal,
+    pressure: Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
 }
@@ -160,6 +164,7 @@ impl<'a> FiguresRecord<'a> {
             expectation: Decimal(figures.expectation),
             disconfirmation: Decimal(figures.disconfirmation),
             felt: Decimal(figures.felt),
+            pressure: Decimal(figures.pressure),
             stage: figures.stage.map(|stage| words.name(stage)),
         }
     }
@@ -185,6 +190,10 @@ struct EvidenceRecord<'a> {
     channel: &'static str,
     occurred_at: i64,
     contribution: Decimal,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'a str>,
 }
 
 fn evidence<'a>(evidence: &[Evidence], words: &'a dyn Vocabulary) -> Vec<EvidenceRecord<'a>> {
@@ -196,6 +205,8 @@ fn evidence<'a>(evidence: &[Evidence], words: &'a dyn Vocabulary) -> Vec<Evidenc
             channel: line.channel.as_str(),
             occurred_at: line.occurred_at.0,
             contribution: Decimal(line.contribution),
+            term: line.term.map(|(term, _)| term.as_str()),
+            of: line.term.and_then(|(_, of)| of).map(|of| words.name(of)),
         }
     };
     evidence.iter().map(record).collect()

@@ -30,6 +30,7 @@ fn line() -> Evidence {
         channel: Channel::Fulfilment,
         occurred_at: Timestamp(1_700_000_000_000),
         contribution: Micro(-1),
+        term: None,
     }
 }
 
@@ -52,6 +53,7 @@ fn change() -> AlertChange {
         stage: Some(Name::of("use")),
         channel: Some(Channel::Fulfilment),
         item: Some(Item { item_type: ItemType::Order, id: "o1".into() }),
+        outcome: None,
         reason: Some("recovered"),
         rule_version: 1,
         suggested_action: Some("call".into()),

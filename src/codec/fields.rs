@@ -18,10 +18,30 @@ pub(super) struct RatingParts<'a> {
     pub(super) max: Node<'a>,
 }
 
+/// The value of a scalar field: small and plain, since every record has an array of them, most of them empty.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) enum Scalar<'a> {
+    /// Absent, or `null`.
+    #[default]
+    Null,
+    Flag(bool),
+    Int(i64),
+    /// As [`Node::Float`].
+    Float(f64),
+    /// As it stands in the payload.
+    Text(&'a str),
+    /// Place in [`Fields::unescaped`].
+    Unescaped(usize),
+    /// An array or an object.
+    Composite,
+}
+
 /// A touchpoint's values before they are checked.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    scalars: [Node<'a>; FIELDS],
+    scalars: [Scalar<'a>; FIELDS],
+    /// Texts that are not in the payload as they are.
+    unescaped: Vec<String>,
     pub(super) rating: Option<RatingParts<'a>>,
     pub(super) attributes: Vec<(Cow<'a, str>, Node<'a>)>,
     /// Mapped inputs: numbers may be written as text and ids as numbers.
@@ -30,17 +50,41 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) const fn new(lenient: bool) -> Self {
-        Self { scalars: [const { Node::Null }; FIELDS], rating: None, attributes: Vec::new(), lenient }
+        let scalars = [Scalar::Null; FIELDS];
+        Self { scalars, unescaped: Vec::new(), rating: None, attributes: Vec::new(), lenient }
     }
 
-    pub(super) fn set(&mut self, field: Field, value: Node<'a>) {
+    pub(super) fn set(&mut self, field: Field, value: Scalar<'a>) {
         if let Some(slot) = self.scalars.get_mut(field as usize) {
             *slot = value;
         }
     }
 
-    fn take(&mut self, field: Field) -> Node<'a> {
-        self.scalars.get_mut(field as usize).map(std::mem::take).unwrap_or_default()
+    pub(super) fn unescaped(&mut self, text: String) -> Scalar<'a> {
+        self.unescaped.push(text);
+        Scalar::Unescaped(self.unescaped.len() - 1)
+    }
+
+    pub(super) fn set_node(&mut self, field: Field, node: Node<'a>) {
+        let value = match node {
+            Node::Null => Scalar::Null,
+            Node::Flag(flag) => Scalar::Flag(flag),
+            Node::Int(number) => Scalar::Int(number),
+            Node::Float(number) => Scalar::Float(number),
+            Node::Text(Cow::Borrowed(text)) => Scalar::Text(text),
+            Node::Text(Cow::Owned(text)) => self.unescaped(text),
+            Node::List(_) | Node::Object(_) => Scalar::Composite,
+        };
+        self.set(field, value);
+    }
+
+    fn get(&self, field: Field) -> Scalar<'a> {
+        self.scalars.get(field as usize).copied().unwrap_or_default()
+    }
+
+    /// An unescaped text is handed out once.
+    fn take_unescaped(&mut self, at: usize) -> String {
+        self.unescaped.get_mut(at).map(std::mem::take).unwrap_or_default()
     }
 
     /// The touchpoint, if every field holds what it may.
@@ -98,12 +142,11 @@ impl<'a> Fields<'a> {
 
     /// An id that must be there and not be empty.
     fn required(&mut self, field: Field) -> Result<Cow<'a, str>, Rejection> {
-        let empty =
-            self.scalars.get(field as usize).is_some_and(|node| matches!(node, Node::Text(text) if text.is_empty()));
-        if empty {
-            return Err(reject(Code::Id, field.name()));
+        match self.id(field)? {
+            Some(id) => Ok(id),
+            None if self.get(field) == Scalar::Null => Err(missing(field)),
+            None => Err(reject(Code::Id, field.name())),
         }
-        self.id(field)?.ok_or_else(|| missing(field))
     }
 
     /// An id: at most 200 bytes, no control characters; empty text is the same as none.
@@ -116,29 +159,30 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
-        match self.take(field) {
-            Node::Null => Ok(None),
-            Node::Text(text) => Ok((!text.is_empty()).then_some(text)),
-            node @ (Node::Int(_) | Node::Flag(_) | Node::Float(_)) if self.lenient => Ok(node.to_text()),
-            Node::Int(_) | Node::Flag(_) | Node::Float(_) | Node::List(_) | Node::Object(_) => {
-                Err(reject(Code::Type, field.name()))
+        let text = match self.get(field) {
+            Scalar::Null => return Ok(None),
+            Scalar::Text(text) => Cow::Borrowed(text),
+            Scalar::Unescaped(at) => Cow::Owned(self.take_unescaped(at)),
+            Scalar::Int(number) if self.lenient => Cow::Owned(number.to_string()),
+            Scalar::Float(number) if self.lenient => Cow::Owned(number.to_string()),
+            Scalar::Flag(flag) if self.lenient => Cow::Borrowed(if flag { "true" } else { "false" }),
+            Scalar::Int(_) | Scalar::Flag(_) | Scalar::Float(_) | Scalar::Composite => {
+                return Err(reject(Code::Type, field.name()));
             }
-        }
+        };
+        Ok((!text.is_empty()).then_some(text))
     }
 
     fn whole(&mut self, field: Field) -> Result<Option<i64>, Rejection> {
-        match self.take(field) {
-            Node::Null => Ok(None),
-            Node::Int(number) => Ok(Some(number)),
-            Node::Float(number) if number.abs() >= 9.2e18 => Err(reject(Code::Number, field.name())),
-            Node::Text(text) if self.lenient => {
-                if text.is_empty() {
-                    Ok(None)
-                } else {
-                    text.trim().parse().map(Some).map_err(|_| reject(Code::Type, field.name()))
-                }
-            }
-            Node::Float(_) | Node::Flag(_) | Node::Text(_) | Node::List(_) | Node::Object(_) => {
+        match self.get(field) {
+            Scalar::Null => Ok(None),
+            Scalar::Int(number) => Ok(Some(number)),
+            Scalar::Float(number) if number.abs() >= 9.2e18 => Err(reject(Code::Number, field.name())),
+            Scalar::Text(_) | Scalar::Unescaped(_) if self.lenient => match self.text(field)? {
+                None => Ok(None),
+                Some(text) => text.trim().parse().map(Some).map_err(|_| reject(Code::Type, field.name())),
+            },
+            Scalar::Float(_) | Scalar::Flag(_) | Scalar::Text(_) | Scalar::Unescaped(_) | Scalar::Composite => {
                 Err(reject(Code::Type, field.name()))
             }
         }
@@ -176,16 +220,16 @@ impl<'a> Fields<'a> {
     }
 
     fn flag(&mut self, field: Field) -> Result<Option<bool>, Rejection> {
-        match self.take(field) {
-            Node::Null => Ok(None),
-            Node::Flag(flag) => Ok(Some(flag)),
-            Node::Text(text) if self.lenient => match text.as_ref() {
-                "" => Ok(None),
-                "true" => Ok(Some(true)),
-                "false" => Ok(Some(false)),
-                _ => Err(reject(Code::Type, field.name())),
+        match self.get(field) {
+            Scalar::Null => Ok(None),
+            Scalar::Flag(flag) => Ok(Some(flag)),
+            Scalar::Text(_) | Scalar::Unescaped(_) if self.lenient => match self.text(field)?.as_deref() {
+                None => Ok(None),
+                Some("true") => Ok(Some(true)),
+                Some("false") => Ok(Some(false)),
+                Some(_) => Err(reject(Code::Type, field.name())),
             },
-            Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::List(_) | Node::Object(_) => {
+            Scalar::Int(_) | Scalar::Float(_) | Scalar::Text(_) | Scalar::Unescaped(_) | Scalar::Composite => {
                 Err(reject(Code::Type, field.name()))
             }
         }

@@ -1,9 +1,9 @@
 //! `touchpoint-json`: the fields of `schemas/touchpoint.json`, straight from the payload, without a tree for what is
 //! flat. Unknown fields are read and dropped, so that what is wrong in them is found too.
 
-use super::fields::{Fields, RatingParts};
+use super::fields::{Fields, RatingParts, Scalar};
 use super::mapping::Field;
-use super::node::{Borrowed, Node};
+use super::node::{Borrowed, Node, NodeVisitor};
 use super::{Code, Rejection, reject};
 use crate::model::{Instrument, Timestamp};
 use memchr::memmem::Finder;
@@ -113,21 +113,24 @@ impl<'de> Visitor<'de> for Raw<'_, 'de> {
         let mut rating = Node::Null;
         let mut seen = 0_u32;
         while let Some(Borrowed(key)) = map.next_key()? {
-            let value: Node<'de> = map.next_value()?;
             let slot = match (Field::parse(&key), key.as_ref()) {
                 (Some(field), _) => {
+                    let value = map.next_value_seed(RawScalar(self.0))?;
                     self.0.set(field, value);
                     field as u32
                 }
                 (None, "rating") => {
-                    rating = value;
+                    rating = map.next_value()?;
                     30
                 }
                 (None, "attributes") => {
-                    self.0.attributes = entries(value).map_err(de::Error::custom)?;
+                    self.0.attributes = entries(map.next_value()?).map_err(de::Error::custom)?;
                     31
                 }
-                (None, _) => continue,
+                (None, _) => {
+                    map.next_value::<Node<'de>>()?;
+                    continue;
+                }
             };
             if seen & (1 << slot) != 0 {
                 return Err(de::Error::custom("duplicate key"));
@@ -141,6 +144,62 @@ impl<'de> Visitor<'de> for Raw<'_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         while items.next_element::<Node<'de>>()?.is_some() {}
         Err(de::Error::custom("not an object"))
+    }
+}
+
+/// Reads the value of a scalar field. What is none is read to its end too: what is wrong in it says more.
+struct RawScalar<'f, 'a>(&'f mut Fields<'a>);
+
+impl<'de> DeserializeSeed<'de> for RawScalar<'_, 'de> {
+    type Value = Scalar<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RawScalar<'_, 'de> {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Flag(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Scalar::Int(number))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "beyond i64 it is only known to be too large")]
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Float(number as f64), Scalar::Int))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Float(number))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(self.0.unescaped(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        NodeVisitor.visit_seq(items).map(|_| Scalar::Composite)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        NodeVisitor.visit_map(map).map(|_| Scalar::Composite)
     }
 }
 

@@ -226,7 +226,7 @@ impl Mapping {
     pub(super) fn apply<'a>(&'a self, root: &Node<'a>, key: Option<&'a str>) -> Result<Fields<'a>, Rejection> {
         let mut fields = Fields::new(true);
         for (field, expr) in &self.fields {
-            fields.set(*field, expr.value(root, key, field.name())?);
+            fields.set_node(*field, expr.value(root, key, field.name())?);
         }
         if let Some(rating) = &self.rating {
             let value = rating.value.value(root, key, "rating")?;

@@ -6,7 +6,7 @@ mod json;
 pub mod mapping;
 pub mod node;
 
-use crate::model::{Channel, Position, Timestamp, Touchpoint};
+use crate::model::{Channel, ItemType, Position, Timestamp, Touchpoint};
 use fields::Fields;
 use mapping::{Mapping, TimeFormat};
 use node::Pointer;
@@ -133,12 +133,14 @@ pub struct Input {
     pub topics: Vec<String>,
     /// How its records are written.
     pub format: Format,
-    /// Where and how a file's records say when they arrived; none = event time.
-    pub arrival: Option<(Pointer, TimeFormat)>,
+    /// Where and how a file's records say when they arrived: the first that is there and can be read, else event time.
+    pub arrival: Vec<(Pointer, TimeFormat)>,
     /// Source of touchpoints that name none.
     pub source: Option<String>,
     /// Channel of touchpoints that name none.
     pub channel: Option<Channel>,
+    /// Which id names the item a touchpoint is about: the first it has.
+    pub item: Vec<ItemType>,
     /// Customer ids that mean "no customer", lower case.
     pub junk_ids: Vec<String>,
 }
@@ -161,9 +163,10 @@ impl Default for Input {
             name: "touchpoints".into(),
             topics: Vec::new(),
             format: Format::Touchpoint,
-            arrival: None,
+            arrival: Vec::new(),
             source: None,
             channel: None,
+            item: vec![ItemType::Order, ItemType::Conversation],
             junk_ids: Vec::new(),
         }
     }
@@ -202,11 +205,11 @@ fn key_text(key: Option<&[u8]>) -> Result<Option<&str>, Rejection> {
 #[must_use]
 pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
     let payload = record.value?;
-    if matches!(input.format, Format::Touchpoint) && input.arrival.is_none() {
+    if matches!(input.format, Format::Touchpoint) && input.arrival.is_empty() {
         return json::occurred_at(payload);
     }
     let root = json::tree(payload).ok()?;
-    let arrived = input.arrival.as_ref().and_then(|(pointer, format)| format.read(pointer.find(&root)?));
+    let arrived = input.arrival.iter().find_map(|(pointer, format)| format.read(pointer.find(&root)?));
     arrived.or_else(|| match &input.format {
         Format::Touchpoint => json::occurred_at(payload),
         Format::Json(mapping) | Format::Csv(mapping) => mapping.occurred_at(&root),

@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for Node<'de> {
     }
 }
 
-struct NodeVisitor;
+pub(super) struct NodeVisitor;
 
 impl<'de> Visitor<'de> for NodeVisitor {
     type Value = Node<'de>;

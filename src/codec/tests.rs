@@ -197,7 +197,7 @@ fn mapped() -> Input {
     };
     Input {
         format: Format::Json(mapping),
-        arrival: Some((Pointer::parse("/seen").unwrap(), TimeFormat::EpochS)),
+        arrival: vec![(Pointer::parse("/seen").unwrap(), TimeFormat::EpochS)],
         ..input()
     }
 }

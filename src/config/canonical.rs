@@ -4,9 +4,12 @@
 
 use super::raw;
 use crate::engine::Settings;
-use crate::engine::settings::{Context, Limits, Model, Timing};
+use crate::engine::settings::{Context, Items, Limits, Model, Risk, Timing};
+use crate::model::Name;
 use crate::rules;
 use crate::rules::catalogue::{Catalogue, CatalogueFile};
+use crate::rules::outcome_risk::Outcome;
+use crate::rules::profile::{Profile, ProfileFile};
 use serde::{Deserialize, Serialize};
 
 /// Everything outputs depend on.
@@ -17,9 +20,13 @@ pub(super) struct Canonical {
     pub customer: raw::Customer,
     pub engine: Timing,
     pub inputs: Vec<toml::Table>,
+    pub items: Items,
     pub limits: Limits,
     pub model: Model,
+    pub outcomes: Vec<Outcome>,
     pub pipeline: raw::Pipeline,
+    pub profile: ProfileFile,
+    pub risk: Risk,
     pub rules: rules::Settings,
     pub scoring: raw::Scoring,
 }
@@ -30,10 +37,27 @@ impl Canonical {
         serde_json::to_string(self)
     }
 
-    /// The engine's settings; the problems are those of the catalogue.
+    /// The engine's settings; the problems are those of the catalogue, and of names that share a hash.
     pub(super) fn settings(&self) -> Result<Settings, Vec<(String, String)>> {
+        let under = |problems: Vec<(String, String)>| {
+            problems.into_iter().map(|(path, what)| (format!("catalogue.{path}"), what)).collect::<Vec<_>>()
+        };
+        let mut catalogue = Catalogue::new(&self.catalogue).map_err(under)?;
+        let mut learn = |name: &String, path: &str| catalogue.learn(name, path).map_err(|problem| vec![problem]);
+        let measures = &self.items.measures;
+        let names = measures.iter().map(|measure| learn(&measure.name, "items.measures")).collect::<Result<_, _>>()?;
+        let mut outcomes = Vec::with_capacity(self.outcomes.len());
+        for outcome in &self.outcomes {
+            outcomes.push((learn(&outcome.name, "outcome")?, outcome.clone()));
+        }
         Ok(Settings {
-            catalogue: Catalogue::new(&self.catalogue)?,
+            catalogue,
+            profile: Profile::new(&self.profile),
+            risk: self.risk.clone(),
+            items: self.items.clone(),
+            measures: names,
+            counted: measures.iter().map(|measure| measure.counts.as_deref().map(Name::of)).collect(),
+            outcomes,
             model: self.model.clone(),
             timing: self.engine.clone(),
             limits: self.limits.clone(),

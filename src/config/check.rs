@@ -75,6 +75,7 @@ fn model(model: &Model, checker: &mut Checker<'_>) {
     checker.between("model.index_base", model.index_base, 0, 100);
     checker.between("model.index_perception", model.index_perception, 0, 100);
     checker.between("model.index_felt", model.index_felt, 0, 100);
+    checker.between("model.index_pressure", model.index_pressure, 0, 100);
 }
 
 fn engine(engine: &Timing, checker: &mut Checker<'_>) {
@@ -163,6 +164,41 @@ fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
     checker.between("rules.silent_after_bad.remembered", rules.silent_after_bad.remembered, -1, 1);
     checker.span("rules.silent_after_bad.silence", rules.silent_after_bad.silence, 3_600_000);
     checker.span("rules.silent_after_bad.usual_gap_max", rules.silent_after_bad.usual_gap_max, 60_000);
+    service_rules(rules, checker);
+}
+
+fn service_rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
+    let declining = &rules.conversation_declining;
+    let turns = (3..=32).contains(&declining.turns_min);
+    checker.require(turns, "rules.conversation_declining.turns_min", "must lie between 3 and 32");
+    checker.between("rules.conversation_declining.start_min", declining.start_min, -1, 1);
+    checker.between("rules.conversation_declining.trend", declining.trend, -1, 0);
+    let burst = &rules.frustration_burst;
+    checker.between("rules.frustration_burst.points_info", burst.points_info, 1, 1_000);
+    checker.between("rules.frustration_burst.points", burst.points, 1, 1_000);
+    let path = "rules.frustration_burst.points";
+    checker.require(burst.points_info < burst.points, path, "must be above `points_info`");
+    let effort = &rules.high_effort;
+    let points = [("contact", effort.contact), ("transfer", effort.transfer), ("repeat", effort.repeat)];
+    for (key, points) in points.into_iter().chain([("switch", effort.switch), ("close", effort.close)]) {
+        checker.between(&join("rules.high_effort", key), points, 0, 100);
+    }
+    checker.between("rules.high_effort.open", effort.open, 0, 1_000);
+    checker.require(effort.close < effort.open, "rules.high_effort.open", "must be above `close`");
+    checker.between("rules.high_effort.ces", effort.ces, 0, 7);
+    checker.require(effort.transfers >= 1, "rules.high_effort.transfers", "must be at least 1");
+    checker.require(effort.channels >= 2, "rules.high_effort.channels", "must be at least 2");
+    checker.span("rules.high_effort.half_life", effort.half_life, 3_600_000);
+    checker.span("rules.high_effort.channels_within", effort.channels_within, 60_000);
+    checker.require(rules.repeat_contact.contacts >= 2, "rules.repeat_contact.contacts", "must be at least 2");
+    checker.span("rules.repeat_contact.window", rules.repeat_contact.window, 3_600_000);
+    checker.span("rules.sla_breach.support_wait", rules.sla_breach.support_wait, 1);
+    checker.span("rules.sla_breach.store_wait", rules.sla_breach.store_wait, 1);
+    checker.between("rules.advocate.nps", rules.advocate.nps, 0, 10);
+    checker.between("rules.advocate.stars", rules.advocate.stars, 1, 5);
+    checker.span("rules.advocate.window", rules.advocate.window, 60_000);
+    checker.between("rules.advocate.perception_min", rules.advocate.perception_min, -1, 1);
+    checker.between("rules.indirect_negative.score", rules.indirect_negative.score, -1, 0);
 }
 
 fn customer(customer: &raw::Customer, checker: &mut Checker<'_>) {

@@ -6,13 +6,19 @@ use super::merge::{join, suggestion};
 use crate::codec::mapping::{AttributesMapping, Expr, Field, From, Mapping, RatingMapping, TimeFormat};
 use crate::codec::node::{Node, Pointer};
 use crate::codec::{Format, Input};
-use crate::model::{Channel, Instrument};
+use crate::model::{Channel, Instrument, ItemType};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-const KEYS: [&str; 8] = ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "mapping"];
+const KEYS: [&str; 9] = ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
+const ITEMS: [(&str, ItemType); 4] = [
+    ("order_id", ItemType::Order),
+    ("conversation_id", ItemType::Conversation),
+    ("topic", ItemType::Topic),
+    ("customer", ItemType::Customer),
+];
 const FORMATS: [&str; 3] = ["touchpoint-json", "json", "csv"];
 const TIMES: &str = "rfc3339, epoch_ms or epoch_s";
 const REQUIRED: [Field; 6] =
@@ -99,10 +105,28 @@ impl Reader<'_> {
         });
         let source = self.text("source");
         let channel = self.channel();
-        let arrival = self.arrival();
+        let arrival = self.arrival().into_iter().collect();
         let topics = self.topics();
         let format = self.format(source.is_some(), channel.is_some());
-        Input { name, topics, format, arrival, source, channel, junk_ids: Vec::new() }
+        let item = self.item();
+        Input { name, topics, format, arrival, source, channel, item, junk_ids: Vec::new() }
+    }
+
+    fn item(&mut self) -> Vec<ItemType> {
+        let Some(value) = self.table.get("item") else { return Input::default().item };
+        let names = ITEMS.map(|(name, _)| name);
+        let Ok(listed) = Vec::<String>::deserialize(value.clone()) else {
+            self.problem("item", "expected a list", &format!("of {}", names.join(", ")));
+            return Vec::new();
+        };
+        let mut item = Vec::new();
+        for name in listed {
+            match ITEMS.iter().find(|(known, _)| *known == name) {
+                Some((_, item_type)) => item.push(*item_type),
+                None => self.problem("item", &format!("\"{name}\" names no item"), &suggestion(&name, &names)),
+            }
+        }
+        item
     }
 
     fn channel(&mut self) -> Option<Channel> {

@@ -6,13 +6,14 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// Tables whose keys are the user's own.
-const FREE: [&str; 6] = [
+const FREE: [&str; 7] = [
     "kafka.properties",
     "kafka.consumer_properties",
     "kafka.producer_properties",
     "model.segment_priors",
     "catalogue.kinds",
     "catalogue.journeys",
+    "catalogue.promises",
 ];
 
 /// Lays `over` on `base`: tables merge, everything else replaces.

@@ -9,11 +9,13 @@ mod check;
 mod inputs;
 mod kafka;
 mod merge;
+mod outcomes;
 mod raw;
 mod secret;
 
 use crate::model::hash64;
 use crate::pipeline::{Bounds, Plan, Scoring};
+use crate::rules::profile::ProfileFile;
 use crate::{codec, engine};
 use canonical::Canonical;
 use std::net::SocketAddr;
@@ -112,7 +114,19 @@ impl Config {
     /// Every problem found, sorted by key path.
     pub fn load(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let config = load(text, resolve, &mut problems);
+        let config = load(text, resolve, Some(resolve), &mut problems);
+        problems.sort();
+        problems.dedup();
+        config.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    /// As [`Self::load`], with an empty profile, whatever file is named: for whoever is about to make it.
+    ///
+    /// # Errors
+    /// Every problem found, sorted by key path.
+    pub fn load_without_profile(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let config = load(text, resolve, None, &mut problems);
         problems.sort();
         problems.dedup();
         config.filter(|_| problems.is_empty()).ok_or(problems)
@@ -149,7 +163,12 @@ impl Config {
     }
 }
 
-fn load(text: Option<&str>, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+fn load(
+    text: Option<&str>,
+    resolve: Resolve<'_>,
+    profiles: Option<Resolve<'_>>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
     let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
     let mut user = match text {
         Some(text) => gather(text, Path::new(""), resolve, EXTENDS_MAX, problems),
@@ -161,6 +180,9 @@ fn load(text: Option<&str>, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -
 
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
+    let outcomes = outcomes::read(&user, problems);
+    let profile = profiles.map_or_else(ProfileFile::default, |resolve| outcomes::profile(&user, resolve, problems));
+    let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
     let topics = reader.section("topics");
@@ -172,13 +194,18 @@ fn load(text: Option<&str>, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -
         customer: reader.section("customer")?,
         engine: reader.section("engine")?,
         inputs: inputs::canonical(&defaults, &user),
+        items: reader.section("items")?,
         limits: reader.section("limits")?,
         model: reader.section("model")?,
+        outcomes,
         pipeline: reader.section("pipeline")?,
+        profile,
+        risk: reader.section("risk")?,
         rules: reader.section("rules")?,
         scoring: reader.section("scoring")?,
     };
     check::all(&canonical, problems);
+    outcomes::check(&canonical, has_profile, problems);
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
@@ -219,7 +246,7 @@ fn assemble(
     let settings = match canonical.settings() {
         Ok(settings) => settings,
         Err(wrong) => {
-            problems.extend(wrong.iter().map(|(path, what)| Problem::new(&format!("catalogue.{path}"), what, "")));
+            problems.extend(wrong.iter().map(|(path, what)| Problem::new(path, what, "")));
             return None;
         }
     };
@@ -278,6 +305,7 @@ fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
 fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems: &mut Vec<Problem>) -> Table {
     let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
     relocate(&mut table, "catalogue_file", folder);
+    relocate(&mut table, "profile", folder);
     let Some(Value::String(base)) = table.remove("extends") else { return table };
     if base.is_empty() {
         return table;

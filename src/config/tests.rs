@@ -139,7 +139,7 @@ fn the_hash_covers_what_decides_outputs_and_nothing_else() {
     assert_eq!(
         plain,
         hash(
-            "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\""
+            "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\"\nitem = [\"order_id\", \"conversation_id\"]"
         )
     );
     for changed in [
@@ -178,7 +178,9 @@ fn the_examples_are_valid() {
         ("retail", include_str!("../../config/examples/retail.toml")),
         ("tickets", include_str!("../../config/examples/tickets.toml")),
     ] {
-        assert_eq!(load(text).map(|config| config.inputs.len()), Ok(1), "{name}");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/");
+        let beside = |path: &str| std::fs::read_to_string(format!("{folder}{path}")).map_err(|error| error.to_string());
+        assert_eq!(Config::load(Some(text), &beside).map(|config| config.inputs.len()), Ok(1), "{name}");
     }
 }
 

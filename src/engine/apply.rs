@@ -7,13 +7,16 @@ use super::figures::derive;
 use super::store::Store;
 use super::turn::{Turn, is_firing};
 use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
-use super::{events, image, touch};
-use crate::model::{Outcome, Scored, Timestamp, hash64};
+use super::{conversations, events, image, items, touch};
+use crate::model::{Scored, Timestamp, hash64};
 use crate::rules::TABLE;
 use std::sync::Arc;
 
+/// For [`Engine::warm`]; larger on few machines, and then it only reads some bytes for nothing.
+const CACHE_LINE_BYTES: usize = 64;
+
 /// Net openings of alerts by rule.
-type Opened = [i64; TABLE.len()];
+pub(super) type Opened = [i64; TABLE.len()];
 
 /// All customers of one partition. See the module documentation of `engine` for the life of a transaction.
 #[derive(Debug)]
@@ -123,6 +126,15 @@ impl Engine {
         }
         self.store.discard(customer_id);
         self.open_committed = self.open;
+    }
+
+    /// Reads a customer's memory and forgets it. Whoever does so for several customers before applying their touchpoints
+    /// waits for memory once instead of one after the other.
+    pub fn warm(&self, customer_id: &str) {
+        if let Some(slot) = self.store.find(customer_id) {
+            let lines = self.store.packed(slot).iter().step_by(CACHE_LINE_BYTES);
+            std::hint::black_box(lines.fold(0, |all, byte| all ^ *byte));
+        }
     }
 
     /// How many customers there are.
@@ -261,19 +273,9 @@ fn accept(
     out: &mut Vec<Output>,
 ) -> bool {
     let time = scored.occurred_at;
-    let mut alert_changed = false;
-    while customer.touchpoints > 0 {
-        let deadline = customer.deadline(settings);
-        if deadline > time {
-            break;
-        }
-        alert_changed |= fire(settings, customer, scored.customer_id, deadline, opened, out);
-        if deadline >= customer.forget_at(settings) {
-            customer.clear();
-        }
-    }
+    let alert_changed = fire_until(settings, customer, scored.customer_id, time, opened, out);
     let known = customer.touchpoints > 0;
-    let late = known && customer.latest.since(time) > settings.timing.lateness.0;
+    let late = known && customer.latest.since(time) > settings.timing.lateness_ms(scored.channel);
     customer.remember(scored.event, settings.limits.dedup_entries);
     let out_of_order = known && time < customer.latest;
     if !known || time > customer.latest {
@@ -293,14 +295,42 @@ fn accept(
     }
     turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
-    let own = touch::touch(customer, settings, entry, scored);
-    let ends = scored.outcome.is_some_and(ends_conversation);
+    let taken = items::take(customer, settings, entry, scored);
+    turn.late_ms = taken.late_ms;
+    turn.out.extend(taken.kept.iter().map(|(promise, wait_ms)| Output::Kept(*promise, *wait_ms)));
+    turn.out.extend(std::iter::repeat_n(Output::ItemDropped, taken.dropped));
+    let own = touch::touch(customer, settings, entry, scored, &taken);
+    let ends = scored.outcome.is_some_and(conversations::ends);
     let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
-    touch::end_conversations(customer, settings, ended, events::idle_since(&turn, customer.now));
+    conversations::end(customer, settings, ended, events::idle_since(&turn, customer.now));
     let derived = derive(customer, settings);
     events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
     turn.publish(customer, &derived);
     alert_changed | turn.alert_changed
+}
+
+/// Fires a customer's deadlines ≤ `until`, in order; one who is forgotten on the way is empty after it. Answers whether an
+/// alert changed.
+pub(super) fn fire_until(
+    settings: &Settings,
+    customer: &mut Customer,
+    id: &str,
+    until: Timestamp,
+    opened: &mut Opened,
+    out: &mut Vec<Output>,
+) -> bool {
+    let mut alert_changed = false;
+    while customer.touchpoints > 0 {
+        let deadline = customer.deadline(settings);
+        if deadline > until {
+            break;
+        }
+        alert_changed |= fire(settings, customer, id, deadline, opened, out);
+        if deadline >= customer.forget_at(settings) {
+            customer.clear();
+        }
+    }
+    alert_changed
 }
 
 /// Fires a deadline of a customer. Answers whether an alert changed.
@@ -319,13 +349,9 @@ fn fire(
     }
     customer.now = customer.now.max(deadline);
     customer.panes.advance(customer.now);
-    touch::end_conversations(customer, settings, None, events::idle_since(&turn, customer.now));
+    conversations::end(customer, settings, None, events::idle_since(&turn, customer.now));
     let derived = derive(customer, settings);
     events::read_timers(&mut turn, customer, &derived);
     turn.publish(customer, &derived);
     turn.alert_changed
-}
-
-const fn ends_conversation(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Success | Outcome::Failure | Outcome::Abandoned | Outcome::Resolved)
 }

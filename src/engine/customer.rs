@@ -3,8 +3,11 @@
 //! Everything is an integer, a hash or a bounded list, and no text of the customer's is here. Where the definition
 //! allows it, a field is a sum, a minimum or a maximum, so that late touchpoints change it as if they had come in time.
 
+use super::items::OpenItem;
 use super::panes::Panes;
 use super::settings::Settings;
+use super::week::Quarter;
+use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
 use crate::rules::lifecycle::State;
@@ -13,8 +16,6 @@ use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
 pub(super) const RECENT_MAX: usize = 6;
-/// Turns of a conversation remembered; further ones push out the oldest.
-pub(super) const TURNS_MAX: usize = 64;
 /// Values remembered for the most frequent value of a context attribute.
 pub(super) const CONTEXT_VALUES_MAX: usize = 32;
 
@@ -36,7 +37,7 @@ impl Mark {
 
     pub(super) const fn evidence(&self, contribution: Micro) -> Evidence {
         let Self { time, event, kind, channel, .. } = *self;
-        Evidence { event, kind, channel, occurred_at: time, contribution }
+        Evidence { event, kind, channel, occurred_at: time, contribution, term: None }
     }
 }
 
@@ -45,6 +46,13 @@ impl Mark {
 pub(super) struct Recent {
     pub(super) mark: Mark,
     pub(super) weight: Micro,
+}
+
+impl Recent {
+    /// The touchpoint with its own score.
+    pub(super) fn own(&self) -> Mark {
+        Mark { value: self.mark.value.over(self.weight), ..self.mark }
+    }
 }
 
 /// Touchpoints that belong together, remembered by their peak and their end (`value` = score).
@@ -63,21 +71,59 @@ impl Episode {
     }
 }
 
-/// How many touchpoints of a frustration kind were scored in the current session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// A session with friction.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     /// Hash of the session id; 0 = without one, held together by time.
     pub(super) key: u64,
+    pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    pub(super) counts: Vec<(Name, u32)>,
+    pub(super) frictions: Vec<Friction>,
 }
 
-/// The customer's turns of a conversation.
+/// One kind of friction in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Friction {
+    pub(super) latest: Mark,
+    pub(super) count: u32,
+}
+
+/// The customer's turns of a conversation, in order of event time; `value` = score.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Conversation {
     pub(super) key: u64,
-    pub(super) last: Mark,
-    pub(super) scores: Vec<Micro>,
+    pub(super) turns: Vec<Mark>,
+}
+
+/// A contact with service, or another touchpoint that cost the customer effort; `mark.value` = its own points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContactMark {
+    pub(super) mark: Mark,
+    /// Hash of order or topic; 0 = none.
+    pub(super) about: u64,
+    /// Hash of the conversation; 0 = none.
+    pub(super) conversation: u64,
+    pub(super) contact: bool,
+    pub(super) transferred: bool,
+    pub(super) resolved: bool,
+}
+
+/// A journey was completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Completion {
+    pub(super) name: Name,
+    /// Hashes of order and session id; 0 = none.
+    pub(super) order: u64,
+    pub(super) session: u64,
+    pub(super) time: Timestamp,
+}
+
+/// The business made good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// Hash of the order; 0 = none.
+    pub(super) order: u64,
+    pub(super) time: Timestamp,
 }
 
 /// A failure of the business.
@@ -94,6 +140,8 @@ pub(super) struct FailureMark {
 pub(super) struct Journey {
     pub(super) name: Name,
     pub(super) started: Mark,
+    /// The last time it was started again while under way.
+    pub(super) restarted: Option<Mark>,
     pub(super) deadline: Timestamp,
     /// Hashes of order and session id; 0 = none.
     pub(super) order: u64,
@@ -108,6 +156,8 @@ pub(super) struct Journey {
 pub(super) struct AlertState {
     pub(super) kind: Kind,
     pub(super) item: Option<Item>,
+    /// The outcome it warns of.
+    pub(super) outcome: Option<Name>,
     pub(super) state: State,
     pub(super) alert_id: u64,
     pub(super) revision: u32,
@@ -130,6 +180,29 @@ pub(super) struct ContextValue {
     pub(super) value: Arc<str>,
 }
 
+/// When the customer bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Purchases {
+    pub(super) count: u32,
+    pub(super) first: Timestamp,
+    /// Means nothing while `count` is 0.
+    pub(super) latest: Timestamp,
+}
+
+impl Purchases {
+    pub(super) fn take(&mut self, time: Timestamp) {
+        let known = self.count > 0;
+        self.first = if known { self.first.min(time) } else { time };
+        self.latest = if known { self.latest.max(time) } else { time };
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// The latest one.
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        (self.count > 0).then_some(self.latest)
+    }
+}
+
 /// A value that a later touchpoint replaces.
 pub(super) type Dated<T> = Option<(Timestamp, T)>;
 
@@ -149,15 +222,29 @@ pub(super) struct Customer {
     pub(super) stage: Dated<Name>,
     pub(super) segment: Dated<Arc<str>>,
     pub(super) tier: Dated<Arc<str>>,
-    pub(super) session: Session,
+    pub(super) sessions: Vec<Session>,
     pub(super) episode: Option<Episode>,
     pub(super) conversations: Vec<Conversation>,
+    pub(super) contacts: Vec<ContactMark>,
     pub(super) failures: Vec<FailureMark>,
+    pub(super) recoveries: Vec<Recovery>,
+    /// Latest answers of the business: what kind of (see `voice`), when.
+    pub(super) answers: Vec<(u64, Timestamp)>,
     pub(super) refused_payments: Vec<Mark>,
     pub(super) journeys: Vec<Journey>,
+    pub(super) completions: Vec<Completion>,
+    /// Last share or referral.
+    pub(super) shared: Option<Timestamp>,
     pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
     pub(super) context: Vec<ContextValue>,
     pub(super) alerts: Vec<AlertState>,
+    pub(super) items: Vec<OpenItem>,
+    /// Items closed and dropped …
+    pub(super) past: u32,
+    /// … of which went badly.
+    pub(super) past_bad: u32,
+    pub(super) purchases: Purchases,
+    pub(super) week: Vec<Quarter>,
     /// UTC day and number of alerts opened on it.
     pub(super) opened: (i64, u32),
     pub(super) published: Option<Figures>,
@@ -178,27 +265,44 @@ impl Customer {
             stage,
             segment,
             tier,
-            session: Session { key, last, counts },
+            sessions,
             episode,
             conversations,
+            contacts,
             failures,
+            recoveries,
+            answers,
             refused_payments,
             journeys,
+            completions,
+            shared,
             ratings,
             context,
             alerts,
+            items,
+            past,
+            past_bad,
+            purchases,
+            week,
             opened,
             published,
         } = self;
-        (*touchpoints, *key, *opened) = (0, 0, (0, 0));
-        (*first_seen, *latest, *now, *last) = Default::default();
-        (*stage, *segment, *tier, *episode, *published) = Default::default();
+        items.clear();
+        week.clear();
+        (*past, *past_bad, *purchases) = Default::default();
+        (*touchpoints, *opened) = (0, (0, 0));
+        (*first_seen, *latest, *now) = Default::default();
+        (*stage, *segment, *tier, *episode, *published, *shared) = Default::default();
         panes.clear();
         recent.clear();
         seen.clear();
-        counts.clear();
+        sessions.clear();
         conversations.clear();
+        contacts.clear();
         failures.clear();
+        recoveries.clear();
+        answers.clear();
+        completions.clear();
         refused_payments.clear();
         journeys.clear();
         ratings.clear();
@@ -206,9 +310,11 @@ impl Customer {
         alerts.clear();
     }
 
-    /// True when nobody would miss it: no open alert and no journey under way.
+    /// True when nobody would miss it: no open alert, no journey under way and no open promise.
     pub(super) fn is_evictable(&self) -> bool {
-        !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. })) && self.journeys.is_empty()
+        !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. }))
+            && self.journeys.is_empty()
+            && self.items.iter().all(|item| item.open_promises().next().is_none())
     }
 
     /// When something happens without a touchpoint: the earliest of all timers, always after `now`.
@@ -222,7 +328,8 @@ impl Customer {
             // A level moves with time alone, so it is read once a day while it fires.
             let daily = matches!(alert.state, State::Firing { closing: None, .. }) && alert.kind.is_level();
             let daily = daily.then(|| self.now.plus(DAY_MS));
-            [alert.state.deadline(lifecycle), daily].into_iter().flatten().min()
+            let over = self.over_at(alert, settings);
+            [alert.state.deadline(lifecycle), daily, over].into_iter().flatten().min()
         });
         let journeys = self.journeys.iter().filter(|journey| !journey.stalled).map(|journey| journey.deadline);
         let turns_min = settings.timing.conversation_turns_min as usize;
@@ -230,11 +337,26 @@ impl Customer {
         let conversations = self
             .conversations
             .iter()
-            .filter(|conversation| conversation.scores.len() >= turns_min)
-            .map(|conversation| conversation.last.time.plus(gap_ms));
-        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).min();
+            .filter(|conversation| conversation.turns.len() >= turns_min)
+            .filter_map(|conversation| conversation.turns.last())
+            .map(|last| last.time.plus(gap_ms));
+        let items = super::pressure::deadline(self, settings, self.now);
+        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).chain(items).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
+    }
+
+    /// When what an alert is about is over by itself.
+    fn over_at(&self, alert: &AlertState, settings: &Settings) -> Option<Timestamp> {
+        let item = alert.item.as_ref();
+        let firing = matches!(alert.state, State::Firing { .. });
+        if firing && alert.kind == Kind::FrustrationBurst {
+            Some(sessions::idle_at(self, settings, item))
+        } else if firing && alert.kind == Kind::RepeatContact {
+            Some(contacts::quiet_at(self, settings, item))
+        } else {
+            None
+        }
     }
 
     fn silence_deadline(&self, rules: &rules::Settings) -> Option<Timestamp> {

@@ -3,6 +3,7 @@
 
 use super::customer::Customer;
 use super::panes::{Sum, shrunk_mean};
+use super::pressure::most_pressing;
 use super::settings::{Model, Settings};
 use crate::model::{Evidence, Figures, Micro, Timestamp};
 
@@ -30,13 +31,15 @@ pub(super) fn derive(customer: &Customer, settings: &Settings) -> Derived {
     let expectation = shrunk_mean(expectation_sum, prior, model.expectation_prior_weight);
     let disconfirmation = perception - expectation;
     let felt = felt(model, disconfirmation, Micro(expectation_sum.w));
-    let index = index_terms(model, perception, felt).iter().fold(Micro::ZERO, |sum, term| sum + *term);
+    let pressure = most_pressing(customer, settings, at).map_or(Micro::ZERO, |(_, pressure)| pressure);
+    let index = index_terms(model, perception, felt, pressure).iter().fold(Micro::ZERO, |sum, term| sum + *term);
     let figures = Figures {
         index: (index.0 + Micro::SCALE / 2).div_euclid(Micro::SCALE).clamp(0, 100),
         perception,
         expectation,
         disconfirmation,
         felt,
+        pressure,
         stage: customer.stage.map(|(_, stage)| stage),
     };
     Derived { at, figures, perception_sum, expectation_sum }
@@ -52,10 +55,15 @@ fn felt(model: &Model, disconfirmation: Micro, weight: Micro) -> Micro {
     disconfirmation.times(Micro::ONE + model.loss_aversion.times(confidence))
 }
 
-/// The index before rounding and clamping: base, perception, felt.
-pub(super) fn index_terms(model: &Model, perception: Micro, felt: Micro) -> [Micro; 3] {
+/// The index before rounding and clamping: base, perception, felt, pressure.
+pub(super) fn index_terms(model: &Model, perception: Micro, felt: Micro, pressure: Micro) -> [Micro; 4] {
     let felt = felt.clamp(-Micro::ONE, Micro::ONE);
-    [model.index_base, model.index_perception.times(perception), model.index_felt.times(felt)]
+    [
+        model.index_base,
+        model.index_perception.times(perception),
+        model.index_felt.times(felt),
+        -model.index_pressure.times(pressure),
+    ]
 }
 
 /// Perception as it was `lookback_ms` ago, from what happened until then.

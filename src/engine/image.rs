@@ -9,8 +9,10 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Journey, Mark, Recent,
+    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Friction,
+    Journey, Mark, Recent, Recovery, Session,
 };
+use super::week::{QUARTER_MS, Quarter};
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
 use crate::model::{Channel, EventHash, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
 use crate::rules::Kind;
@@ -18,7 +20,7 @@ use crate::rules::lifecycle::State;
 use std::sync::Arc;
 
 /// Version of the format.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 3;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,21 +63,27 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
     writer.dated(customer.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
     writer.dated(customer.segment.as_ref(), |writer, text| writer.text(text));
     writer.dated(customer.tier.as_ref(), |writer, text| writer.text(text));
-    put_hash(writer.out, customer.session.key);
-    writer.time(customer.session.last);
-    writer.list(&customer.session.counts, |writer, (kind, count)| {
-        writer.u64(kind.0.into());
-        writer.u64((*count).into());
-    });
+    writer.list(&customer.sessions, Writer::session);
     writer.option(customer.episode.as_ref(), |writer, episode| {
         put_hash(writer.out, episode.key);
         writer.mark(&episode.peak);
         writer.mark(&episode.end);
     });
     writer.list(&customer.conversations, Writer::conversation);
+    writer.list(&customer.contacts, Writer::contact);
     writer.list(&customer.failures, Writer::failure);
+    writer.list(&customer.recoveries, |writer, recovery| {
+        put_hash(writer.out, recovery.order);
+        writer.time(recovery.time);
+    });
+    writer.list(&customer.answers, |writer, (key, time)| {
+        put_hash(writer.out, *key);
+        writer.time(*time);
+    });
     writer.list(&customer.refused_payments, Writer::mark);
     writer.list(&customer.journeys, Writer::journey);
+    writer.list(&customer.completions, Writer::completion);
+    writer.option(customer.shared.as_ref(), |writer, time| writer.time(*time));
     writer.list(&customer.ratings, |writer, (instrument, time, value)| {
         writer.out.push(*instrument);
         writer.time(*time);
@@ -88,6 +96,22 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
         writer.text(&value.value);
     });
     writer.list(&customer.alerts, Writer::alert);
+    writer.list(&customer.items, Writer::open_item);
+    for count in [customer.past, customer.past_bad, customer.purchases.count] {
+        writer.u64(count.into());
+    }
+    if customer.purchases.count > 0 {
+        writer.time(customer.purchases.first);
+        writer.time(customer.purchases.latest);
+    }
+    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
+    writer.u64(customer.week.len() as u64);
+    for quarter in &customer.week {
+        writer.i64(quarter.index - previous);
+        writer.u64(quarter.touchpoints.into());
+        writer.u64(quarter.inbound.into());
+        previous = quarter.index;
+    }
     writer.i64(customer.opened.0);
     writer.u64(customer.opened.1.into());
     writer.option(customer.published.as_ref(), Writer::figures);
@@ -116,15 +140,19 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     customer.stage = parser.dated(Parser::name)?;
     customer.segment = parser.dated(Parser::text)?;
     customer.tier = parser.dated(Parser::text)?;
-    customer.session.key = parser.reader.hash()?;
-    customer.session.last = parser.time()?;
-    parser.list(&mut customer.session.counts, |parser| Ok((parser.name()?, parser.u32()?)))?;
+    parser.list(&mut customer.sessions, Parser::session)?;
     customer.episode = parser
         .option(|parser| Ok(Episode { key: parser.reader.hash()?, peak: parser.mark()?, end: parser.mark()? }))?;
     parser.list(&mut customer.conversations, Parser::conversation)?;
+    parser.list(&mut customer.contacts, Parser::contact)?;
     parser.list(&mut customer.failures, Parser::failure)?;
+    parser
+        .list(&mut customer.recoveries, |parser| Ok(Recovery { order: parser.reader.hash()?, time: parser.time()? }))?;
+    parser.list(&mut customer.answers, |parser| Ok((parser.reader.hash()?, parser.time()?)))?;
     parser.list(&mut customer.refused_payments, Parser::mark)?;
     parser.list(&mut customer.journeys, Parser::journey)?;
+    parser.list(&mut customer.completions, Parser::completion)?;
+    customer.shared = parser.option(Parser::time)?;
     parser
         .list(&mut customer.ratings, |parser| Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.i64()?))))?;
     parser.list(&mut customer.context, |parser| {
@@ -132,26 +160,39 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
         Ok(ContextValue { index, last, count: parser.u32()?, value: parser.text()? })
     })?;
     parser.list(&mut customer.alerts, Parser::alert)?;
+    parser.list(&mut customer.items, Parser::open_item)?;
+    (customer.past, customer.past_bad, customer.purchases.count) = (parser.u32()?, parser.u32()?, parser.u32()?);
+    if customer.purchases.count > 0 {
+        (customer.purchases.first, customer.purchases.latest) = (parser.time()?, parser.time()?);
+    }
+    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
+    for _ in 0..parser.reader.count()? {
+        let index = previous
+            .checked_add(parser.reader.i64()?)
+            .filter(|index| (0..=Timestamp::LATEST.0 / QUARTER_MS).contains(index));
+        previous = index.ok_or(Damaged)?;
+        customer.week.push(Quarter { index: previous, touchpoints: parser.u32()?, inbound: parser.u32()? });
+    }
     customer.opened = (parser.reader.i64()?, parser.u32()?);
     customer.published = parser.option(Parser::figures)?;
     if parser.reader.is_empty() { Ok(()) } else { Err(ImageError::Damaged("longer than its content")) }
 }
 
-struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+pub(super) struct Writer<'a> {
+    pub(super) out: &'a mut Vec<u8>,
     base: Timestamp,
 }
 
 impl Writer<'_> {
-    fn u64(&mut self, value: u64) {
+    pub(super) fn u64(&mut self, value: u64) {
         put_u64(self.out, value);
     }
 
-    fn i64(&mut self, value: i64) {
+    pub(super) fn i64(&mut self, value: i64) {
         put_i64(self.out, value);
     }
 
-    fn time(&mut self, time: Timestamp) {
+    pub(super) fn time(&mut self, time: Timestamp) {
         put_i64(self.out, self.base.0.wrapping_sub(time.0));
     }
 
@@ -159,21 +200,21 @@ impl Writer<'_> {
         put_bytes(self.out, text.as_bytes());
     }
 
-    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+    pub(super) fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.u64(items.len() as u64);
         for item in items {
             write(self, item);
         }
     }
 
-    fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+    pub(super) fn option<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
         self.out.push(u8::from(value.is_some()));
         if let Some(value) = value {
             write(self, value);
         }
     }
 
-    fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
+    pub(super) fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
         self.option(value, |writer, (time, value)| {
             writer.time(*time);
             write(writer, value);
@@ -197,8 +238,32 @@ impl Writer<'_> {
 
     fn conversation(&mut self, conversation: &Conversation) {
         put_hash(self.out, conversation.key);
-        self.mark(&conversation.last);
-        self.list(&conversation.scores, |writer, score| writer.i64(score.0));
+        self.list(&conversation.turns, Self::mark);
+    }
+
+    fn session(&mut self, session: &Session) {
+        put_hash(self.out, session.key);
+        self.time(session.first);
+        self.time(session.last);
+        self.list(&session.frictions, |writer, friction| {
+            writer.mark(&friction.latest);
+            writer.u64(friction.count.into());
+        });
+    }
+
+    fn contact(&mut self, contact: &ContactMark) {
+        self.mark(&contact.mark);
+        put_hash(self.out, contact.about);
+        put_hash(self.out, contact.conversation);
+        let ContactMark { contact, transferred, resolved, .. } = *contact;
+        self.out.push(u8::from(contact) | u8::from(transferred) << 1 | u8::from(resolved) << 2);
+    }
+
+    fn completion(&mut self, completion: &Completion) {
+        self.u64(completion.name.0.into());
+        put_hash(self.out, completion.order);
+        put_hash(self.out, completion.session);
+        self.time(completion.time);
     }
 
     fn failure(&mut self, failure: &FailureMark) {
@@ -211,6 +276,7 @@ impl Writer<'_> {
     fn journey(&mut self, journey: &Journey) {
         self.u64(journey.name.0.into());
         self.mark(&journey.started);
+        self.option(journey.restarted.as_ref(), Self::mark);
         self.time(journey.deadline);
         put_hash(self.out, journey.order);
         put_hash(self.out, journey.session);
@@ -238,6 +304,7 @@ impl Writer<'_> {
                 self.out.push(severity as u8);
             }
         }
+        self.option(alert.outcome.as_ref(), |writer, outcome| writer.u64(outcome.0.into()));
         put_hash(self.out, alert.alert_id);
         self.u64(alert.revision.into());
         self.mark(&alert.origin);
@@ -251,29 +318,30 @@ impl Writer<'_> {
         self.i64(figures.perception.0);
         self.i64(figures.expectation.0);
         self.i64(figures.felt.0);
+        self.i64(figures.pressure.0);
         self.option(figures.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
     }
 }
 
-struct Parser<'a> {
-    reader: Reader<'a>,
+pub(super) struct Parser<'a> {
+    pub(super) reader: Reader<'a>,
     base: Timestamp,
 }
 
 impl Parser<'_> {
-    fn time(&mut self) -> Result<Timestamp, Damaged> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, Damaged> {
         Ok(Timestamp(self.base.0.wrapping_sub(self.reader.i64()?)))
     }
 
-    fn u32(&mut self) -> Result<u32, Damaged> {
+    pub(super) fn u32(&mut self) -> Result<u32, Damaged> {
         u32::try_from(self.reader.u64()?).map_err(|_| Damaged)
     }
 
-    fn name(&mut self) -> Result<Name, Damaged> {
+    pub(super) fn name(&mut self) -> Result<Name, Damaged> {
         Ok(Name(self.u32()?))
     }
 
-    fn flag(&mut self) -> Result<bool, Damaged> {
+    pub(super) fn flag(&mut self) -> Result<bool, Damaged> {
         Ok(self.reader.u8()? != 0)
     }
 
@@ -281,7 +349,11 @@ impl Parser<'_> {
         Ok(Arc::from(self.reader.str()?))
     }
 
-    fn list<T>(&mut self, items: &mut Vec<T>, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<(), Damaged> {
+    pub(super) fn list<T>(
+        &mut self,
+        items: &mut Vec<T>,
+        read: impl Fn(&mut Self) -> Result<T, Damaged>,
+    ) -> Result<(), Damaged> {
         let count = self.reader.count()?;
         items.reserve(count.min(64));
         for _ in 0..count {
@@ -290,11 +362,11 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
+    pub(super) fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
+    pub(super) fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
         self.option(|parser| Ok((parser.time()?, read(parser)?)))
     }
 
@@ -317,10 +389,28 @@ impl Parser<'_> {
     }
 
     fn conversation(&mut self) -> Result<Conversation, Damaged> {
-        let (key, last) = (self.reader.hash()?, self.mark()?);
-        let mut scores = Vec::new();
-        self.list(&mut scores, |parser| parser.reader.i64().map(Micro))?;
-        Ok(Conversation { key, last, scores })
+        let (key, mut turns) = (self.reader.hash()?, Vec::new());
+        self.list(&mut turns, Self::mark)?;
+        Ok(Conversation { key, turns })
+    }
+
+    fn session(&mut self) -> Result<Session, Damaged> {
+        let (key, first, last) = (self.reader.hash()?, self.time()?, self.time()?);
+        let mut frictions = Vec::new();
+        self.list(&mut frictions, |parser| Ok(Friction { latest: parser.mark()?, count: parser.u32()? }))?;
+        Ok(Session { key, first, last, frictions })
+    }
+
+    fn contact(&mut self) -> Result<ContactMark, Damaged> {
+        let (mark, about, conversation) = (self.mark()?, self.reader.hash()?, self.reader.hash()?);
+        let flags = self.reader.u8()?;
+        let [contact, transferred, resolved] = [1, 2, 4].map(|flag| flags & flag != 0);
+        Ok(ContactMark { mark, about, conversation, contact, transferred, resolved })
+    }
+
+    fn completion(&mut self) -> Result<Completion, Damaged> {
+        let (name, order, session) = (self.name()?, self.reader.hash()?, self.reader.hash()?);
+        Ok(Completion { name, order, session, time: self.time()? })
     }
 
     fn failure(&mut self) -> Result<FailureMark, Damaged> {
@@ -329,9 +419,11 @@ impl Parser<'_> {
     }
 
     fn journey(&mut self) -> Result<Journey, Damaged> {
-        let (name, started, deadline) = (self.name()?, self.mark()?, self.time()?);
+        let (name, started) = (self.name()?, self.mark()?);
+        let (restarted, deadline) = (self.option(Self::mark)?, self.time()?);
         let (order, session) = (self.reader.hash()?, self.reader.hash()?);
-        Ok(Journey { name, started, deadline, order, session, item: self.item()?, stalled: self.flag()? })
+        let (item, stalled) = (self.item()?, self.flag()?);
+        Ok(Journey { name, started, restarted, deadline, order, session, item, stalled })
     }
 
     fn alert(&mut self) -> Result<AlertState, Damaged> {
@@ -345,17 +437,19 @@ impl Parser<'_> {
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
             _ => return Err(Damaged),
         };
+        let outcome = self.option(Self::name)?;
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
         let (origin, figure) = (self.mark()?, self.reader.u8()?);
         let before = self.option(|parser| parser.reader.i64().map(Micro))?;
         let threshold = Micro(self.reader.i64()?);
-        Ok(AlertState { kind, item, state, alert_id, revision, origin, figure, before, threshold })
+        Ok(AlertState { kind, item, outcome, state, alert_id, revision, origin, figure, before, threshold })
     }
 
     fn figures(&mut self) -> Result<Figures, Damaged> {
         let (index, perception) = (self.reader.i64()?, Micro(self.reader.i64()?));
         let (expectation, felt) = (Micro(self.reader.i64()?), Micro(self.reader.i64()?));
+        let pressure = Micro(self.reader.i64()?);
         let (disconfirmation, stage) = (perception - expectation, self.option(Self::name)?);
-        Ok(Figures { index, perception, expectation, disconfirmation, felt, stage })
+        Ok(Figures { index, perception, expectation, disconfirmation, felt, pressure, stage })
     }
 }

@@ -4,23 +4,38 @@
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
 mod apply;
+mod contacts;
 mod context;
+mod conversations;
 mod customer;
 mod decay;
 mod events;
+mod failures;
+mod features;
 mod figures;
 mod image;
+mod image_items;
+mod item_rules;
+mod items;
+mod journeys;
 mod panes;
+mod pressure;
+mod sessions;
 pub mod settings;
 mod store;
 mod touch;
 mod turn;
 mod view;
+mod voice;
+mod week;
 
-use crate::model::{AlertChange, EventHash, ExperienceChange, Figures, Micro, Position, Scored, Severity, Timestamp};
+use crate::model::{
+    AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,
+};
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
 /// What the engine takes. The journal stores exactly these, in order.
@@ -122,6 +137,10 @@ pub enum Output {
     Duplicate(EventRef),
     /// Not applied because of a limit; nothing changed.
     Refused(EventRef, Limit),
+    /// A promise was kept, this many ms after it was opened. Told again when late data changes it.
+    Kept(Name, i64),
+    /// An item gave way to a newer one: the customer has `limits.open_items_max` of them.
+    ItemDropped,
     /// An alert of this kind was not opened: the customer's daily cap was reached.
     Capped(&'static str),
 }

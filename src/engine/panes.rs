@@ -95,6 +95,21 @@ impl Panes {
         true
     }
 
+    /// Takes back what [`Self::add`] added, of the same time and signal.
+    pub(super) fn remove(&mut self, now: Timestamp, time: Timestamp, signal: Signal) {
+        let hourly = time.day() >= now.day() - 1;
+        let (panes, index) = if hourly { (&mut self.hours, time.hour()) } else { (&mut self.days, time.day()) };
+        let at = panes.partition_point(|known| known.index < index);
+        let Some(pane) = panes.get_mut(at).filter(|pane| pane.index == index) else { return };
+        let added = Pane::of(index, signal);
+        pane.sum_ws = pane.sum_ws.saturating_sub(added.sum_ws);
+        pane.sum_w = pane.sum_w.saturating_sub(added.sum_w);
+        pane.n = pane.n.saturating_sub(1);
+        if pane.n == 0 {
+            panes.remove(at);
+        }
+    }
+
     /// Moves to the customer's time `now`: folds hours older than yesterday into days, drops days beyond the last 120.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let first_hour = (now.day() - 1) * (DAY_MS / HOUR_MS);

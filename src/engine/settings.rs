@@ -1,7 +1,7 @@
 //! Settings of the engine. They are read from TOML as they stand; `config/touchline.toml` has every default.
 
-use crate::model::{Micro, time::Span};
-use crate::rules::{self, catalogue::Catalogue};
+use crate::model::{Channel, Micro, Name, time::Span};
+use crate::rules::{self, catalogue::Catalogue, outcome_risk::Outcome, profile::Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,82 @@ pub struct Model {
     pub index_perception: Micro,
     /// Index points per unit of felt disconfirmation.
     pub index_felt: Micro,
+    /// Index points that a unit of pressure takes.
+    pub index_pressure: Micro,
+}
+
+/// `[risk]`: constants of the terms of pressure and risk ([`super::pressure`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Risk {
+    /// Due: the whole of the promised time, used.
+    pub used: Micro,
+    /// Due, open: overdue at all …
+    pub overdue: Micro,
+    /// Due, kept: late at all …
+    pub late: Micro,
+    /// … and each day of it …
+    pub per_day: Micro,
+    /// … at most this.
+    pub overdue_max: Micro,
+    /// Due, kept in time.
+    pub on_time: Micro,
+    /// Long wait and no answer: a bit of surprise …
+    pub surprise: Micro,
+    /// … of which at most so many count.
+    pub surprise_max: Micro,
+    /// A unit of perception.
+    pub perception: Micro,
+    /// A doubling of the days since the last purchase.
+    pub rhythm: Micro,
+}
+
+/// Which value of a measure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// The latest.
+    #[default]
+    Last,
+    /// The sum.
+    Sum,
+}
+
+/// `items.measures`: how large an item is, in one respect: `weight · log2(max(1, m))`, or of `1 + m`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// Name in alerts.
+    pub name: String,
+    /// Where the number stands: `/attributes/<name>`, `/amount_minor`, `/wait_ms` or `/duration_ms`.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Instead of a field: touchpoints of this kind in the item are counted.
+    #[serde(default)]
+    pub counts: Option<String>,
+    /// Which value counts, of a field.
+    #[serde(default)]
+    pub aggregate: Aggregate,
+    /// Factor of its term, −10 to 10.
+    #[serde(default)]
+    pub weight: Micro,
+    /// The least possible value: 1, or 0 where none is possible.
+    #[serde(default = "one")]
+    pub from: u8,
+}
+
+const fn one() -> u8 {
+    1
+}
+
+/// `[items]`: what is kept of open items besides their promises.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Items {
+    /// Measures, at most 8.
+    pub measures: Vec<Measure>,
+    /// Names of attributes whose value is kept (as a hash), at most 4.
+    pub segments: Vec<String>,
 }
 
 /// `[engine]`: time, sessions, conversations, publication.
@@ -43,6 +119,8 @@ pub struct Timing {
     pub timer_grace: Span,
     /// Events later than this (against the customer's own time) only enter the panes.
     pub lateness: Span,
+    /// Lateness of channels that are not like the others.
+    pub channel_lateness: BTreeMap<Channel, Span>,
     /// A customer silent for this long, without an open alert, is forgotten.
     pub forget_after: Span,
     /// Touchpoints further apart than this belong to different episodes unless a session, conversation or order joins them.
@@ -57,6 +135,24 @@ pub struct Timing {
     pub experience_step: u32,
     /// Alerts opened per customer and UTC day over all kinds.
     pub alerts_per_day_max: u32,
+}
+
+impl Timing {
+    /// How late a touchpoint of a channel may be and still count in full, in ms.
+    #[must_use]
+    pub fn lateness_ms(&self, channel: Channel) -> i64 {
+        // Most configurations name no channel.
+        if self.channel_lateness.is_empty() {
+            return self.lateness.0;
+        }
+        self.channel_lateness.get(&channel).unwrap_or(&self.lateness).0
+    }
+
+    /// The longest lateness of any channel, in ms: what a late touchpoint may need is remembered for so long.
+    #[must_use]
+    pub fn lateness_max_ms(&self) -> i64 {
+        self.channel_lateness.values().map(|lateness| lateness.0).fold(self.lateness.0, i64::max)
+    }
 }
 
 /// `[limits]` of one partition's engine.
@@ -102,6 +198,18 @@ pub struct Context {
 pub struct Settings {
     /// What each kind means.
     pub catalogue: Catalogue,
+    /// How long promises usually take.
+    pub profile: Profile,
+    /// Constants of pressure and risk.
+    pub risk: Risk,
+    /// Measures and segments of items.
+    pub items: Items,
+    /// Hashes of the measures' names.
+    pub measures: Vec<Name>,
+    /// Hashes of the kinds that measures count; none = it reads a field.
+    pub counted: Vec<Option<Name>>,
+    /// Outcomes to warn of, each with the hash of its name.
+    pub outcomes: Vec<(Name, Outcome)>,
     /// Constants of the model.
     pub model: Model,
     /// Time, sessions, publication.

@@ -4,8 +4,9 @@
 //! index: hash(id) → slot        entries: [ entry | entry | free | … ]        entry: id and image in one box, deadline
 //! timers: (scheduled, slot)     scheduled ≤ deadline; corrected when it comes to the front
 //! ```
-//! The first change of an entry in a transaction moves its old bytes into the undo list; a rollback moves them back.
-//! Memory, undo and images share one form: an image is the entry's bytes as they stand.
+//! An entry is rewritten in place. Its first change in a transaction copies the old bytes to the end of one reused
+//! arena; a rollback copies them back. Memory, undo and images share one form: an image is the entry's bytes as they
+//! stand.
 
 use super::{Gone, Slot, Touched, image};
 use crate::model::{Timestamp, hash64};
@@ -20,36 +21,51 @@ const UNSCHEDULED: Timestamp = Timestamp(i64::MAX);
 struct Entry {
     /// The id's bytes, then the image: one allocation and one cache miss for both. Empty = the slot is free; without an
     /// image, the customer is new and nothing was packed yet.
-    packed: Box<[u8]>,
-    /// Length of the id.
-    id_bytes: usize,
+    packed: Vec<u8>,
     /// When its earliest timer is due.
     deadline: Timestamp,
     /// Where it stands in `timers`: at or before `deadline`, or `UNSCHEDULED`.
     scheduled: Timestamp,
     /// Its place in `touched` and `undo` plus 1; 0 = untouched in this transaction.
     touched_at: u32,
+    /// Length of the id; ids are checked to be short (`ID_BYTES_MAX`).
+    id_bytes: u16,
 }
 
 impl Default for Entry {
     fn default() -> Self {
         let (deadline, scheduled) = (UNSCHEDULED, UNSCHEDULED);
-        Self { packed: Box::default(), id_bytes: 0, deadline, scheduled, touched_at: 0 }
+        Self { packed: Vec::new(), deadline, scheduled, touched_at: 0, id_bytes: 0 }
     }
 }
 
 impl Entry {
     fn new(customer_id: &str, image: &[u8], deadline: Timestamp) -> Self {
-        let packed = [customer_id.as_bytes(), image].concat().into();
-        Self { packed, id_bytes: customer_id.len(), deadline, ..Self::default() }
+        let id_bytes = u16::try_from(customer_id.len()).unwrap_or(u16::MAX);
+        let mut packed = Vec::with_capacity(room(customer_id.len() + image.len()));
+        packed.extend_from_slice(customer_id.as_bytes());
+        packed.extend_from_slice(image);
+        Self { packed, deadline, id_bytes, ..Self::default() }
     }
 
     fn id(&self) -> &[u8] {
-        self.packed.get(..self.id_bytes).unwrap_or_default()
+        self.packed.get(..self.id_bytes.into()).unwrap_or_default()
     }
 
     fn image(&self) -> &[u8] {
-        self.packed.get(self.id_bytes..).unwrap_or_default()
+        self.packed.get(self.id_bytes.into()..).unwrap_or_default()
+    }
+
+    /// Rewrites the image, in place unless it does not fit or would leave half of the room unused.
+    fn set_image(&mut self, image: &[u8]) {
+        let bytes = usize::from(self.id_bytes) + image.len();
+        self.packed.truncate(self.id_bytes.into());
+        if bytes > self.packed.capacity() || bytes < self.packed.capacity() / 2 {
+            let mut packed = Vec::with_capacity(room(bytes));
+            packed.append(&mut self.packed);
+            self.packed = packed;
+        }
+        self.packed.extend_from_slice(image);
     }
 
     fn hash(&self) -> u64 {
@@ -57,13 +73,20 @@ impl Entry {
     }
 }
 
+/// The bytes an allocator with four size classes per doubling gives for `bytes` anyway.
+const fn room(bytes: usize) -> usize {
+    let step = bytes.next_power_of_two() / 8;
+    if step < 8 { bytes } else { bytes.next_multiple_of(step) }
+}
+
 /// An entry as it was before the transaction.
 #[derive(Debug)]
 struct Undo {
     slot: u32,
-    packed: Box<[u8]>,
-    id_bytes: usize,
+    /// Where its bytes begin in the arena; they end where the next one's begin.
+    start: usize,
     deadline: Timestamp,
+    id_bytes: u16,
 }
 
 #[derive(Debug, Default)]
@@ -73,9 +96,9 @@ pub(super) struct Store {
     free: Vec<u32>,
     timers: BTreeSet<(Timestamp, u32)>,
     undo: Vec<Undo>,
+    arena: Vec<u8>,
     touched: Vec<Touched>,
     gone: Vec<Gone>,
-    buffer: Vec<u8>,
     /// Slots to free at the commit.
     vacated: Vec<u32>,
     /// Evictable customers by last activity; kept only once the partition has been full.
@@ -122,6 +145,7 @@ impl Store {
             }
         }
         self.undo.clear();
+        self.arena.clear();
         self.gone.clear();
         self.free.append(&mut self.vacated);
     }
@@ -130,14 +154,16 @@ impl Store {
         self.touched.clear();
         self.gone.clear();
         self.vacated.clear();
-        for Undo { slot, packed, id_bytes, deadline } in std::mem::take(&mut self.undo).into_iter().rev() {
+        for Undo { slot, start, deadline, id_bytes } in std::mem::take(&mut self.undo).into_iter().rev() {
             self.unlink(slot);
             let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
-            if packed.len() == id_bytes {
+            let packed = self.arena.get(start..).unwrap_or_default().to_vec();
+            self.arena.truncate(start);
+            if packed.len() == usize::from(id_bytes) {
                 *entry = Entry::default();
                 self.free.push(slot);
             } else {
-                *entry = Entry { packed, id_bytes, deadline, ..Entry::default() };
+                *entry = Entry { packed, deadline, id_bytes, ..Entry::default() };
                 self.link(slot);
             }
         }
@@ -183,28 +209,19 @@ impl Store {
     pub(super) fn replace(&mut self, slot: u32, image: &[u8], deadline: Timestamp, alert_changed: bool) {
         let place = self.touched.len();
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        self.buffer.clear();
-        self.buffer.extend_from_slice(entry.id());
-        self.buffer.extend_from_slice(image);
-        let bytes = self.buffer.as_slice();
         if let Some(silence) = &mut self.silence {
             silence_key(entry, slot).map(|key| silence.remove(&key));
         }
         if entry.touched_at == 0 {
             entry.touched_at = u32::try_from(place + 1).unwrap_or(u32::MAX);
-            let packed = std::mem::replace(&mut entry.packed, bytes.into());
-            self.undo.push(Undo { slot, packed, id_bytes: entry.id_bytes, deadline: entry.deadline });
+            let (start, deadline, id_bytes) = (self.arena.len(), entry.deadline, entry.id_bytes);
+            self.arena.extend_from_slice(&entry.packed);
+            self.undo.push(Undo { slot, start, deadline, id_bytes });
             self.touched.push(Touched { slot: Slot(slot), alert_changed });
-        } else {
-            if entry.packed.len() == bytes.len() {
-                entry.packed.copy_from_slice(bytes);
-            } else {
-                entry.packed = bytes.into();
-            }
-            if let Some(touched) = self.touched.get_mut(entry.touched_at as usize - 1) {
-                touched.alert_changed |= alert_changed;
-            }
+        } else if let Some(touched) = self.touched.get_mut(entry.touched_at as usize - 1) {
+            touched.alert_changed |= alert_changed;
         }
+        entry.set_image(image);
         if let Some(silence) = &mut self.silence {
             silence.extend(silence_key(entry, slot));
         }
@@ -226,7 +243,7 @@ impl Store {
         self.gone.push(Gone { slot: Slot(slot), customer_id: Arc::from(self.id(slot)) });
         self.vacated.push(slot);
         if let Some(entry) = self.entries.get_mut(slot as usize) {
-            (entry.packed, entry.id_bytes) = (Box::default(), 0);
+            (entry.packed, entry.id_bytes) = (Vec::new(), 0);
         }
     }
 

@@ -4,7 +4,7 @@ use super::customer::{AlertState, Customer, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Name, Phase, Scored, Severity, Timestamp, hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
 use crate::rules::{FIGURES, Kind, Lifecycle, Reading, TABLE, Verdict, raised};
@@ -39,6 +39,8 @@ pub(super) struct Turn<'a> {
     pub(super) event_time: Timestamp,
     /// The touchpoint came after a later one.
     pub(super) out_of_order: bool,
+    /// How late the promise is that the touchpoint kept, in ms.
+    pub(super) late_ms: Option<i64>,
     pub(super) out: &'a mut Vec<Output>,
     /// An alert opened, changed or ended.
     pub(super) alert_changed: bool,
@@ -58,8 +60,19 @@ impl<'a> Turn<'a> {
         opened: &'a mut [i64; TABLE.len()],
         out: &'a mut Vec<Output>,
     ) -> Self {
-        let (out_of_order, alert_changed, alerts_moved, customer_id) = (false, false, false, None);
-        Self { settings, id, cause, event_time, out_of_order, out, alert_changed, alerts_moved, opened, customer_id }
+        Self {
+            settings,
+            id,
+            cause,
+            event_time,
+            out_of_order: false,
+            late_ms: None,
+            out,
+            alert_changed: false,
+            alerts_moved: false,
+            opened,
+            customer_id: None,
+        }
     }
 
     fn customer_id(&mut self) -> Arc<str> {
@@ -68,9 +81,23 @@ impl<'a> Turn<'a> {
 
     /// Takes a reading through the lifecycle of its alert, and tells the world what changed.
     pub(super) fn judge(&mut self, customer: &mut Customer, subject: &Subject, reading: Reading, basis: Basis<'_>) {
+        self.judge_outcome(customer, subject, None, reading, basis);
+    }
+
+    /// As [`Self::judge`], for one outcome of the item: each has an alert of its own.
+    pub(super) fn judge_outcome(
+        &mut self,
+        customer: &mut Customer,
+        subject: &Subject,
+        outcome: Option<Name>,
+        reading: Reading,
+        basis: Basis<'_>,
+    ) {
         let settings = self.settings;
         let lifecycle = settings.rules.lifecycle(subject.kind);
-        let found = customer.alerts.iter().position(|alert| alert.kind == subject.kind && alert.item == subject.item);
+        let same =
+            |alert: &AlertState| alert.kind == subject.kind && alert.item == subject.item && alert.outcome == outcome;
+        let found = customer.alerts.iter().position(same);
         if !lifecycle.enabled {
             return;
         }
@@ -80,7 +107,7 @@ impl<'a> Turn<'a> {
         let (mut state, change) = lifecycle::step(before, verdict, customer.now, lifecycle);
         let mut alert = match known {
             Some(alert) if !matches!(before, Some(State::Cooling { .. })) => alert,
-            _ => self.fresh(subject, &reading),
+            _ => self.fresh(subject, outcome, &reading),
         };
         let revised = self.out_of_order && subject.kind.is_level() && alert.origin.value != reading.after;
         let told = match change {
@@ -108,6 +135,19 @@ impl<'a> Turn<'a> {
         keep(customer, found, state, alert);
     }
 
+    /// Closes an alert because what it waits for has come.
+    pub(super) fn close(&mut self, customer: &mut Customer, alert: &AlertState, reason: &'static str) {
+        let reading = Reading {
+            verdict: Verdict::Close(reason),
+            figure: alert.figure_name().unwrap_or_default(),
+            before: alert.before,
+            after: alert.origin.value,
+            threshold: alert.threshold,
+        };
+        let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
+        self.judge(customer, &subject, reading, Basis::Origin);
+    }
+
     /// Ends an alert because nothing reads it any more.
     pub(super) fn end(&mut self, customer: &Customer, alert: &AlertState, reason: &'static str) {
         if let State::Firing { severity, .. } = alert.state {
@@ -118,7 +158,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn fresh(&self, subject: &Subject, reading: &Reading) -> AlertState {
+    fn fresh(&self, subject: &Subject, outcome: Option<Name>, reading: &Reading) -> AlertState {
         let row = subject.kind.row();
         let mut identity = Vec::with_capacity(128);
         for part in [row.name.as_bytes(), &row.version.to_le_bytes(), self.id.as_bytes()] {
@@ -130,9 +170,14 @@ impl<'a> Turn<'a> {
             identity.push(item.item_type as u8);
             identity.extend_from_slice(item.id.as_bytes());
         }
+        if let Some(outcome) = outcome {
+            identity.push(0);
+            identity.extend_from_slice(&outcome.0.to_le_bytes());
+        }
         let mut alert = AlertState {
             kind: subject.kind,
             item: subject.item.clone(),
+            outcome,
             state: State::Pending { since: self.event_time },
             alert_id: hash64(&identity),
             revision: 0,
@@ -215,6 +260,7 @@ impl<'a> Turn<'a> {
             stage: customer.stage.map(|(_, stage)| stage),
             channel: self.cause.map(|cause| cause.channel),
             item: alert.item.clone(),
+            outcome: alert.outcome,
             reason,
             rule_version: alert.kind.row().version,
             suggested_action: lifecycle.suggested_action.as_deref().map(Arc::from),

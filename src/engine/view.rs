@@ -3,6 +3,8 @@
 use super::Engine;
 use super::customer::Customer;
 use super::figures::{derive, index_terms, perception_evidence};
+use super::pressure::{each_pressure, most_pressing};
+use super::settings::Settings;
 use super::{Line, View, image};
 use crate::model::Micro;
 use crate::rules::lifecycle::State;
@@ -19,14 +21,13 @@ impl Engine {
         let derived = derive(&customer, settings);
         let figures = derived.figures;
         let line = |label: &str, contribution| Line { label: label.to_owned(), contribution };
-        let [base, perception, felt] = index_terms(&settings.model, figures.perception, figures.felt);
-        let rest = Micro::whole(figures.index) - base - perception - felt;
-        let index_lines = vec![
-            line("base", base),
-            line("perception", perception),
-            line("felt disconfirmation", felt),
-            line("rounding and limits", rest),
-        ];
+        let [base, perception, felt, _] =
+            index_terms(&settings.model, figures.perception, figures.felt, figures.pressure);
+        let mut index_lines =
+            vec![line("base", base), line("perception", perception), line("felt disconfirmation", felt)];
+        index_lines.extend(pressure_lines(&customer, settings));
+        let told = index_lines.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
+        index_lines.push(line("rounding and limits", Micro::whole(figures.index) - told));
         let evidence = perception_evidence(&customer, &settings.model, &derived, usize::MAX);
         let mut rest = figures.perception;
         let mut perception_lines = Vec::with_capacity(evidence.len() + 1);
@@ -57,4 +58,22 @@ impl Engine {
             open_alerts: open_alerts.collect(),
         })
     }
+}
+
+/// What each term of the most pressing item takes from the index.
+fn pressure_lines(customer: &Customer, settings: &Settings) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some((item, _)) = most_pressing(customer, settings, customer.now) {
+        each_pressure(item, settings, customer.now, |term| {
+            let of = term.label.map_or("", |label| settings.catalogue.text(label));
+            let label = format!(
+                "pressure of {} {}: {} of {of}",
+                item.item.item_type.as_str(),
+                item.item.id,
+                term.kind.as_str()
+            );
+            lines.push(Line { label, contribution: -settings.model.index_pressure.times(term.value) });
+        });
+    }
+    lines
 }

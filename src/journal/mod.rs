@@ -62,7 +62,7 @@ pub use restore::{Refusal, Restored, Restorer, Verdict};
 use crate::model::{Timestamp, wire::Damaged};
 
 /// Version of the record format; a reader refuses any other.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Version of the engine's arithmetic: raised when the same entries would give another state or other alerts.
 pub const ENGINE_VERSION: u64 = 1;

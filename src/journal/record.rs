@@ -4,7 +4,7 @@ use super::{Counters, FORMAT, FormatError, Limiter, Meta};
 use crate::engine::{Input, Why};
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
 use crate::model::{
-    Actor, Channel, Contact, EventHash, Instrument, Micro, Name, Outcome, Position, Rating, Scored, Signal,
+    Actor, Channel, Contact, EventHash, Instrument, ItemType, Micro, Name, Outcome, Position, Rating, Scored, Signal,
     SignalSource, Timestamp,
 };
 
@@ -24,6 +24,10 @@ const TOPIC: u64 = 1 << 10;
 const SEGMENT: u64 = 1 << 11;
 const TIER: u64 = 1 << 12;
 const CONTEXT: u64 = 1 << 13;
+const ITEM: u64 = 1 << 14;
+const MEASURES: u64 = 1 << 15;
+const SEGMENTS: u64 = 1 << 16;
+const DUES: u64 = 1 << 17;
 
 /// How far a transaction read one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,11 +222,20 @@ fn put_touchpoint(out: &mut Vec<u8>, scored: &Scored<'_>) {
     for text in texts(scored).into_iter().flatten() {
         put_bytes(out, text.as_bytes());
     }
-    if !scored.context.is_empty() {
-        put_u64(out, scored.context.len() as u64);
-        for (index, value) in &scored.context {
+    out.extend(scored.item_type.map(|item_type| item_type as u8));
+    put_indexed(out, &scored.measures, |out, measure| put_i64(out, measure.0));
+    put_indexed(out, &scored.segments, |out, segment| put_u64(out, segment.0.into()));
+    put_indexed(out, &scored.dues, |out, due| put_i64(out, due.0));
+    put_indexed(out, &scored.context, |out, value| put_bytes(out, value.as_bytes()));
+}
+
+/// A list of values by index, unless it is empty.
+fn put_indexed<T>(out: &mut Vec<u8>, list: &[(u8, T)], put: impl Fn(&mut Vec<u8>, &T)) {
+    if !list.is_empty() {
+        put_u64(out, list.len() as u64);
+        for (index, value) in list {
             out.push(*index);
-            put_bytes(out, value.as_bytes());
+            put(out, value);
         }
     }
 }
@@ -246,6 +259,10 @@ fn flags(scored: &Scored<'_>) -> u64 {
         (scored.segment.is_some(), SEGMENT),
         (scored.tier.is_some(), TIER),
         (!scored.context.is_empty(), CONTEXT),
+        (scored.item_type.is_some(), ITEM),
+        (!scored.measures.is_empty(), MEASURES),
+        (!scored.segments.is_empty(), SEGMENTS),
+        (!scored.dues.is_empty(), DUES),
     ]
     .iter()
     .fold(signals, |flags, (present, bit)| if *present { flags | bit } else { flags })
@@ -337,7 +354,13 @@ fn touchpoint<'a>(reader: &mut Reader<'a>, partition: i32) -> Result<Scored<'a>,
         topic: given(TOPIC).then(|| reader.str()).transpose()?,
         segment: given(SEGMENT).then(|| reader.str()).transpose()?,
         tier: given(TIER).then(|| reader.str()).transpose()?,
-        context: if given(CONTEXT) { context(reader)? } else { Vec::new() },
+        item_type: given(ITEM).then(|| ItemType::from_code(reader.u8()?).ok_or(Damaged)).transpose()?,
+        measures: indexed(reader, given(MEASURES), |reader| reader.i64().map(Micro))?,
+        segments: indexed(reader, given(SEGMENTS), |reader| {
+            u32::try_from(reader.u64()?).map(Name).map_err(|_| Damaged)
+        })?,
+        dues: indexed(reader, given(DUES), |reader| reader.i64().map(Timestamp))?,
+        context: indexed(reader, given(CONTEXT), Reader::str)?,
     })
 }
 
@@ -362,8 +385,16 @@ fn outcome(reader: &mut Reader<'_>) -> Result<Outcome, Damaged> {
     Outcome::ALL.get(usize::from(reader.u8()?)).copied().ok_or(Damaged)
 }
 
-fn context<'a>(reader: &mut Reader<'a>) -> Result<Vec<(u8, &'a str)>, Damaged> {
-    (0..reader.count()?).map(|_| Ok((reader.u8()?, reader.str()?))).collect()
+/// What [`put_indexed`] wrote.
+fn indexed<'a, T>(
+    reader: &mut Reader<'a>,
+    given: bool,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Damaged>,
+) -> Result<Vec<(u8, T)>, Damaged> {
+    if !given {
+        return Ok(Vec::new());
+    }
+    (0..reader.count()?).map(|_| Ok((reader.u8()?, read(reader)?))).collect()
 }
 
 /// The actor of a stored code.

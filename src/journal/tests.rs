@@ -3,7 +3,7 @@ use super::*;
 use crate::engine::{Input, Why};
 use crate::model::wire::Reader;
 use crate::model::{
-    Actor, Channel, Contact, EventHash, Instrument, Micro, Name, Outcome, Position, Rating, Scored, Signal,
+    Actor, Channel, Contact, EventHash, Instrument, ItemType, Micro, Name, Outcome, Position, Rating, Scored, Signal,
     SignalSource, Timestamp,
 };
 use proptest::collection::vec;
@@ -55,6 +55,11 @@ prop_compose! {
 }
 
 impl Drawn {
+    /// A list for each index of the drawn context, with the drawn numbers.
+    fn indexed<T>(&self, of: impl Fn(i64) -> T) -> Vec<(u8, T)> {
+        self.context.iter().zip(self.numbers).map(|((index, _), number)| (*index, of(number))).collect()
+    }
+
     fn scored(&self) -> Scored<'_> {
         let [session_id, conversation_id, order_id, topic, segment, tier] = self.texts.each_ref().map(Option::as_deref);
         let [offset, occurred_at, min, max, weight] = self.numbers;
@@ -90,6 +95,10 @@ impl Drawn {
             topic,
             segment,
             tier,
+            item_type: ItemType::from_code(self.codes.0 as u8 % 6),
+            measures: self.indexed(Micro),
+            segments: self.indexed(|number| Name::of(&number.to_string())),
+            dues: self.indexed(Timestamp),
             context: self.context.iter().map(|(index, value)| (*index, value.as_str())).collect(),
         }
     }

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 
 /// Records taken from one topic before the others have their turn.
 const FETCH_RUN: usize = 2_000;
+/// Records of one partition that are decoded together.
+const FEED_RUN: usize = 32;
 /// Wait of a turn that found nothing to do: bounds the latency a wait adds, and the idle cost.
 const REST: Duration = Duration::from_millis(3);
 /// The share of `drain_timeout` in which images are begun to be written on a stop.
@@ -196,12 +198,17 @@ impl<'a> Worker<'a> {
         let (mut fed, mut forced, mut stopped) = (0, 0, Vec::new());
         for (index, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.is_stopped) {
             while fed < room {
-                let Some((source, message, is_forced)) = owned.take(wait_max) else { break };
-                owned.partition.record(&raw(*index, source, &message));
-                fed += 1;
-                forced += u64::from(is_forced);
+                let taken: Vec<_> =
+                    std::iter::from_fn(|| owned.take(wait_max)).take(FEED_RUN.min(room - fed)).collect();
+                let records: Vec<_> = taken.iter().map(|(source, message, _)| raw(*index, *source, message)).collect();
+                let accepted = owned.partition.records(&records);
+                fed += accepted;
+                forced += taken.iter().take(accepted).filter(|(.., is_forced)| *is_forced).count();
                 if let Some(reason) = owned.partition.stop_reason() {
                     stopped.push((*index, reason));
+                    break;
+                }
+                if taken.len() < FEED_RUN {
                     break;
                 }
             }
@@ -211,7 +218,7 @@ impl<'a> Worker<'a> {
             self.inputs += fed;
         }
         if forced > 0 {
-            self.shell.signals.merge_forced(forced);
+            self.shell.signals.merge_forced(forced as u64);
         }
         for (partition, reason) in stopped {
             self.stop(partition, &reason);

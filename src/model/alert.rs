@@ -78,7 +78,8 @@ impl Phase {
 }
 
 /// What kind of thing an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ItemType {
     /// An order.
@@ -89,6 +90,8 @@ pub enum ItemType {
     Session = 2,
     /// A topic of contact.
     Topic = 3,
+    /// The customer as a whole, whose id it then has.
+    Customer = 4,
 }
 
 impl ItemType {
@@ -100,6 +103,7 @@ impl ItemType {
             Self::Conversation => "conversation",
             Self::Session => "session",
             Self::Topic => "topic",
+            Self::Customer => "customer",
         }
     }
 
@@ -111,6 +115,7 @@ impl ItemType {
             1 => Self::Conversation,
             2 => Self::Session,
             3 => Self::Topic,
+            4 => Self::Customer,
             _ => return None,
         })
     }
@@ -123,6 +128,39 @@ pub struct Item {
     pub item_type: ItemType,
     /// Its id as the source wrote it.
     pub id: Arc<str>,
+}
+
+/// What a line of pressure or risk measures; the formulas are in `engine::pressure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TermKind {
+    /// How much of the promised time is used, and how far it is exceeded.
+    Due,
+    /// How unusual a wait for the business is.
+    LongWait,
+    /// How unusual a wait for the customer is.
+    NoAnswer,
+    /// How large the item is, by a declared measure.
+    Size,
+    /// The customer's perception.
+    Perception,
+    /// Time since the last purchase.
+    Rhythm,
+}
+
+impl TermKind {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::LongWait => "long_wait",
+            Self::NoAnswer => "no_answer",
+            Self::Size => "size",
+            Self::Perception => "perception",
+            Self::Rhythm => "rhythm",
+        }
+    }
 }
 
 /// One line of an alert's arithmetic.
@@ -138,6 +176,8 @@ pub struct Evidence {
     pub occurred_at: Timestamp,
     /// What it adds to the figure `after`, in the figure's unit.
     pub contribution: Micro,
+    /// Of a risk: what the line measures, and the promise or measure it is about.
+    pub term: Option<(TermKind, Option<Name>)>,
 }
 
 /// One change of one alert. `Σ evidence.contribution + remainder == after`, exactly.
@@ -177,6 +217,8 @@ pub struct AlertChange {
     pub channel: Option<Channel>,
     /// What it is about.
     pub item: Option<Item>,
+    /// The configured outcome it warns of.
+    pub outcome: Option<Name>,
     /// Why it ended, when it did.
     pub reason: Option<&'static str>,
     /// Version of the rule's arithmetic.

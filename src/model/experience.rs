@@ -16,6 +16,8 @@ pub struct Figures {
     pub disconfirmation: Micro,
     /// d with losses weighted by λ.
     pub felt: Micro,
+    /// Pressure of the open item that has most of it; 0 without one.
+    pub pressure: Micro,
     /// The customer's stage, if known.
     pub stage: Option<Name>,
 }

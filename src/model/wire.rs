@@ -11,6 +11,17 @@ pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
+/// The high bit of every byte.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// The low seven bits of eight bytes, the lowest byte first.
+#[inline]
+const fn gather(bytes: u64) -> u64 {
+    let value = (bytes & 0x7f00_7f00_7f00_7f00) >> 1 | bytes & 0x007f_007f_007f_007f;
+    let value = (value & 0x3fff_0000_3fff_0000) >> 2 | value & 0x0000_3fff_0000_3fff;
+    (value & 0x0fff_ffff_0000_0000) >> 4 | value & 0x0fff_ffff
+}
+
 /// Appends a signed integer: zigzag (0, −1, 1, −2 … become 0, 1, 2, 3 …), then as [`put_u64`].
 #[inline]
 pub fn put_i64(out: &mut Vec<u8>, value: i64) {
@@ -77,15 +88,27 @@ impl<'a> Reader<'a> {
     /// At the end, or beyond 64 bits.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, Damaged> {
-        let first = self.u8()?;
-        if first < 0x80 { Ok(first.into()) } else { self.u64_from(first) }
+        if let Some((first @ 0..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u64::from(*first));
+        }
+        let Some((bytes, _)) = self.rest.split_first_chunk::<8>() else { return self.u64_by_bytes() };
+        let word = u64::from_le_bytes(*bytes);
+        let ends = !word & MORE;
+        if ends == 0 {
+            return self.u64_by_bytes();
+        }
+        // Everything up to and with the first byte that says it is the last.
+        let own = ends ^ (ends - 1);
+        self.rest = self.rest.get(own.count_ones() as usize / 8..).unwrap_or_default();
+        Ok(gather(word & own))
     }
 
-    /// The rest of an integer of several bytes.
-    #[inline]
-    fn u64_from(&mut self, first: u8) -> Result<u64, Damaged> {
-        let mut value = u64::from(first & 0x7f);
-        for shift in (7..64).step_by(7) {
+    /// The same near the end, and for the longest integers.
+    #[cold]
+    fn u64_by_bytes(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
             if shift == 63 && byte > 1 {
                 return Err(Damaged);
@@ -167,7 +190,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The definition, byte by byte.
+    fn leb128(mut value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        while value >= 0x80 {
+            out.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push((value & 0x7f) as u8);
+        out
+    }
+
     proptest! {
+        #[test]
+        fn every_length_is_leb128_anywhere(value: u64, shift in 0_u32..64, after in prop::collection::vec(any::<u8>(), 0..10)) {
+            let value = value >> shift;
+            let mut out = Vec::new();
+            put_u64(&mut out, value);
+            prop_assert_eq!(&out, &leb128(value));
+            out.extend_from_slice(&after);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!((reader.u64(), reader.rest()), (Ok(value), after.as_slice()));
+        }
+
         #[test]
         fn integers_read_back(value: i64, hash: u64, text: String) {
             let mut out = Vec::new();

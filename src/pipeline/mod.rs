@@ -4,6 +4,7 @@
 //! Life of a transaction: `record`* / `idle` → `stage` → (the shell writes `Staged` and commits) → `commit`, or
 //! `rollback` when it aborted.
 
+mod about;
 mod limits;
 pub mod merge;
 mod murmur;

@@ -3,7 +3,7 @@
 
 use crate::codec::Code;
 use crate::engine::Limit;
-use crate::model::{Channel, Micro, Phase, Severity, Timestamp};
+use crate::model::{Channel, Micro, Name, Phase, Severity, Timestamp};
 use std::collections::BTreeMap;
 
 /// One alert change, without the customer.
@@ -40,4 +40,8 @@ pub struct Observed {
     pub unknown_kinds: u64,
     /// Alerts not opened because of the daily cap.
     pub capped: u64,
+    /// Items that gave way to newer ones of the same customer.
+    pub items_dropped: u64,
+    /// Promises kept: which, and after how many ms.
+    pub kept: Vec<(Name, i64)>,
 }

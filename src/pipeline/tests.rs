@@ -1,4 +1,4 @@
-use super::score::score;
+use super::score::{Texts, score};
 use super::*;
 use crate::config::Config;
 use crate::model::{Position, SignalSource, Timestamp};
@@ -27,8 +27,8 @@ fn raw(offset: i64, value: &str) -> RawRecord<'_> {
 fn signals(plan: &Plan, record: &str) -> Vec<(SignalSource, i64, i64)> {
     let raw = raw(0, record);
     let touchpoint = plan.decode(&raw).unwrap();
-    let mut masked = String::new();
-    let (scored, _) = score(plan, &Scorer::new(), &touchpoint, raw.position, &mut masked);
+    let mut texts = Texts::default();
+    let (scored, _) = score(plan, &Scorer::new(), &touchpoint, raw.position, &mut texts);
     scored.signals.iter().flatten().map(|signal| (signal.source, signal.score.0, signal.weight.0)).collect()
 }
 

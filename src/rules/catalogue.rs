@@ -1,8 +1,12 @@
 //! What each kind of touchpoint means. Filled from `config/catalogue.toml` by `config`; pure data here.
 
+use super::promises::{Direction, Opening, OpeningEntry, Promise, PromiseEntry};
 use crate::model::{Actor, Contact, Micro, Name, time::Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Most promises of a catalogue.
+const PROMISES_MAX: usize = 16;
 
 /// Aspect of experience a kind speaks to. Only a tag (and through `weight` a weight); never inferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,8 @@ pub struct Kind {
     pub stage: Option<String>,
     /// Direct or indirect, unless the touchpoint says so itself.
     pub contact: Contact,
+    /// Whether the customer acts (a contact) or the business; absent = neither.
+    pub direction: Option<Direction>,
     /// Who acts, unless the touchpoint says so itself.
     pub actor: Actor,
     /// Aspect of experience.
@@ -66,6 +72,30 @@ pub struct Kind {
     pub starts: Option<String>,
     /// Journeys it completes.
     pub completes: Vec<String>,
+    /// Points of frustration; see `frustration_burst`.
+    pub frustration: Option<Micro>,
+    /// The customer turns to service: a contact.
+    pub service_contact: bool,
+    /// Points of effort it costs the customer by itself, besides being a contact or a transfer.
+    pub effort: Option<Micro>,
+    /// The customer is passed on to someone else.
+    pub transfers: bool,
+    /// The matter is closed as resolved.
+    pub resolves: bool,
+    /// Others can read it: a post, a review.
+    pub public: bool,
+    /// A share or referral.
+    pub shares: bool,
+    /// Promises it opens.
+    pub opens: Vec<Opening>,
+    /// Promises it keeps.
+    pub keeps: Vec<String>,
+    /// Promises it breaks.
+    pub breaks: Vec<String>,
+    /// Closes the item it is about.
+    pub closes: bool,
+    /// A purchase.
+    pub purchase: bool,
     /// One line for people.
     pub description: Option<String>,
 }
@@ -78,7 +108,7 @@ pub struct Journey {
     pub deadline: Span,
 }
 
-/// The whole catalogue, as in TOML: `[kinds.<name>]`, `[journeys.<name>]`.
+/// The whole catalogue, as in TOML: `[kinds.<name>]`, `[journeys.<name>]`, `[promises.<name>]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CatalogueFile {
@@ -86,6 +116,8 @@ pub struct CatalogueFile {
     pub kinds: BTreeMap<String, Kind>,
     /// Journeys by name.
     pub journeys: BTreeMap<String, Journey>,
+    /// Promises by name.
+    pub promises: BTreeMap<String, Promise>,
 }
 
 /// A kind with its names resolved to hashes.
@@ -99,12 +131,19 @@ pub struct KindEntry {
     pub starts: Option<(Name, i64)>,
     /// `kind.completes`.
     pub completes: Vec<Name>,
+    /// `kind.opens`.
+    pub opens: Vec<OpeningEntry>,
+    /// `kind.keeps`.
+    pub keeps: Vec<Name>,
+    /// `kind.breaks`.
+    pub breaks: Vec<Name>,
 }
 
 /// The catalogue as the core uses it: looked up by hash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
     kinds: BTreeMap<Name, KindEntry>,
+    promises: BTreeMap<Name, PromiseEntry>,
     names: BTreeMap<Name, String>,
 }
 
@@ -112,14 +151,15 @@ impl Catalogue {
     /// Resolves a catalogue.
     ///
     /// # Errors
-    /// Every problem at once, as (key path, what is wrong and what to do): an unknown journey, a valence outside
-    /// [−1, 1], a weight outside [0, 100], two names with one hash.
+    /// Every problem at once, as (key path, what is wrong and what to do): an unknown journey or promise, a valence
+    /// outside [−1, 1], a weight outside its range, two names with one hash.
     pub fn new(file: &CatalogueFile) -> Result<Self, Vec<(String, String)>> {
         let mut catalogue = Self::default();
         let mut problems = Vec::new();
         for journey in file.journeys.keys() {
             catalogue.intern(journey, &format!("journeys.{journey}"), &mut problems);
         }
+        catalogue.take_promises(file, &mut problems);
         for (name, kind) in &file.kinds {
             let path = format!("kinds.{name}");
             if kind.valence.is_some_and(|valence| valence.0.abs() > Micro::SCALE) {
@@ -127,6 +167,11 @@ impl Catalogue {
             }
             if kind.weight.is_some_and(|weight| !(0..=100 * Micro::SCALE).contains(&weight.0)) {
                 problems.push((format!("{path}.weight"), "must lie between 0 and 100".into()));
+            }
+            for (key, points) in [("frustration", kind.frustration), ("effort", kind.effort)] {
+                if points.is_some_and(|points| !(0..=100 * Micro::SCALE).contains(&points.0)) {
+                    problems.push((format!("{path}.{key}"), "must lie between 0 and 100".into()));
+                }
             }
             let mut journey = |key: &str, name: &String| {
                 let found = file.journeys.get(name).map(|journey| (Name::of(name), journey.deadline.0));
@@ -142,9 +187,63 @@ impl Catalogue {
                 kind.completes.iter().filter_map(|name| journey("completes", name)).map(|(name, _)| name).collect();
             let stage = kind.stage.as_ref().map(|stage| catalogue.intern(stage, &path, &mut problems));
             let hash = catalogue.intern(name, &path, &mut problems);
-            catalogue.kinds.insert(hash, KindEntry { kind: kind.clone(), stage, starts, completes });
+            let opens = kind
+                .opens
+                .iter()
+                .map(|opening| OpeningEntry { promise: Name::of(&opening.promise), due: opening.due.clone() });
+            let names = |names: &[String]| names.iter().map(|name| Name::of(name)).collect();
+            let entry = KindEntry {
+                kind: kind.clone(),
+                stage,
+                starts,
+                completes,
+                opens: opens.collect(),
+                keeps: names(&kind.keeps),
+                breaks: names(&kind.breaks),
+            };
+            catalogue.kinds.insert(hash, entry);
         }
         if problems.is_empty() { Ok(catalogue) } else { Err(problems) }
+    }
+
+    /// Takes the promises in, and checks what kinds say of them.
+    fn take_promises(&mut self, file: &CatalogueFile, problems: &mut Vec<(String, String)>) {
+        if file.promises.len() > PROMISES_MAX {
+            problems.push(("promises".into(), format!("at most {PROMISES_MAX} promises")));
+        }
+        for (name, promise) in &file.promises {
+            let path = format!("promises.{name}");
+            if !(0..=10 * Micro::SCALE).contains(&promise.weight.0) {
+                problems.push((format!("{path}.weight"), "must lie between 0 and 10".into()));
+            }
+            let opened_by = file.kinds.values().flat_map(|kind| &kind.opens).filter(|opening| opening.promise == *name);
+            let dated = opened_by.clone().any(|opening| opening.due.is_some());
+            let Promise { party, weight, alert, .. } = *promise;
+            let hash = self.intern(name, &path, problems);
+            self.promises.insert(hash, PromiseEntry { party, weight, alert, dated });
+        }
+        for (name, kind) in &file.kinds {
+            let opened = kind.opens.iter().map(|opening| ("opens", &opening.promise));
+            let kept = kind.keeps.iter().map(|promise| ("keeps", promise));
+            let broken = kind.breaks.iter().map(|promise| ("breaks", promise));
+            for (key, promise) in opened.chain(kept).chain(broken) {
+                if !file.promises.contains_key(promise) {
+                    let known: Vec<&str> = file.promises.keys().map(String::as_str).collect();
+                    let hint = format!("no promise \"{promise}\"; known: {}", known.join(", "));
+                    problems.push((format!("kinds.{name}.{key}"), hint));
+                }
+            }
+        }
+    }
+
+    /// Remembers the text of a further name, of an outcome or a measure.
+    ///
+    /// # Errors
+    /// When another name has the same hash: (key path, what to do).
+    pub fn learn(&mut self, text: &str, path: &str) -> Result<Name, (String, String)> {
+        let mut problems = Vec::new();
+        let name = self.intern(text, path, &mut problems);
+        problems.pop().map_or(Ok(name), Err)
     }
 
     fn intern(&mut self, text: &str, path: &str, problems: &mut Vec<(String, String)>) -> Name {
@@ -160,6 +259,23 @@ impl Catalogue {
     #[must_use]
     pub fn kind(&self, kind: Name) -> Option<&KindEntry> {
         self.kinds.get(&kind)
+    }
+
+    /// Whether a kind is a purchase.
+    #[must_use]
+    pub fn has_purchases(&self) -> bool {
+        self.kinds.values().any(|entry| entry.kind.purchase)
+    }
+
+    /// A promise; none when the catalogue does not know it (any more).
+    #[must_use]
+    pub fn promise(&self, promise: Name) -> Option<&PromiseEntry> {
+        self.promises.get(&promise)
+    }
+
+    /// All promises, in the order of their hashes.
+    pub fn promises(&self) -> impl Iterator<Item = (Name, &PromiseEntry)> {
+        self.promises.iter().map(|(name, entry)| (*name, entry))
     }
 
     /// The text of a name; `"uncatalogued"` when the catalogue does not know it.

@@ -3,7 +3,7 @@
 //! NPS ≤ 6 (≤ 2: high), CSAT ≤ 2 or stars ≤ 2. Closed by a follow-up of the business, or after 7 days. `before` is the
 //! customer's previous answer on the same instrument.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Instrument, Micro, Rating, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,20 @@ pub struct Detractor {
     pub csat: Micro,
     /// … or stars ≤ this.
     pub stars: Micro,
+}
+
+impl Detractor {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "an answer is at or below NPS {} (high: {}), CSAT {} or {} stars",
+                self.nps, self.nps_high, self.csat, self.stars
+            ),
+            closes: "somebody followed up".to_owned(),
+        }
+    }
 }
 
 /// Reads the rule at an answer; none when its instrument is not one the rule knows.

@@ -3,7 +3,7 @@
 //! A second failure hurts far more than twice one (Maxham & Netemeyer 2002). Closed when every failure is recovered and
 //! perception is ≥ 0. While it fires, `service_failure` is not told again.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,17 @@ pub struct DoubleDeviation {
     pub window: Span,
     /// Closes after a recovery, at perception ≥ this.
     pub close: Micro,
+}
+
+impl DoubleDeviation {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!("a second failure comes within {}, or a failure's case is reopened", self.window),
+            closes: format!("every failure is made good and perception is at or above {}", self.close),
+        }
+    }
 }
 
 /// What the rule reads.

@@ -3,7 +3,7 @@
 //! Opens when e ≥ 0.30 on weight ≥ 10 and d = p − e ≤ −0.50; closes at d ≥ −0.20 for 24 hours. The alert shows it in
 //! units of perception: expected e (`before`), perceived p (`after`), against e + `open` (`threshold`).
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::Micro;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,20 @@ pub struct ExpectationGap {
     pub open: Micro,
     /// Closes at disconfirmation ≥ this.
     pub close: Micro,
+}
+
+impl ExpectationGap {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "the expectation is at least {} on a weight of at least {}, and perception is {} or more below it",
+                self.expectation_min, self.weight_min, -self.open
+            ),
+            closes: format!("perception is less than {} below the expectation", -self.close),
+        }
+    }
 }
 
 /// What the rule reads.

@@ -3,7 +3,7 @@
 //! Checkout 60 minutes, cart 24 hours (`[journeys]` of the catalogue). Found by a timer, with no touchpoint at all;
 //! closed when the journey is completed.
 
-use super::{Kind, Lifecycle, Reading, Row, open};
+use super::{Kind, Lifecycle, Reading, Row, Words, open};
 use crate::model::{Micro, time::HOUR_MS};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,17 @@ pub struct JourneyStalled {
     /// Severity and times.
     #[serde(flatten)]
     pub lifecycle: Lifecycle,
+}
+
+impl JourneyStalled {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: "a journey of the catalogue is not completed by its deadline".to_owned(),
+            closes: "the journey is completed".to_owned(),
+        }
+    }
 }
 
 /// Reads the rule at the deadline of a journey that has been open for `open_ms`.

@@ -3,17 +3,30 @@
 //! A rule is one file (its settings, the facts it needs, its arithmetic) and one row of [`TABLE`]. The engine gathers
 //! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
+pub mod advocate;
 pub mod catalogue;
+pub mod churn_risk;
+pub mod conversation_declining;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
+pub mod fixed;
+pub mod frustration_burst;
+pub mod high_effort;
+pub mod indirect_negative;
 pub mod journey_stalled;
 pub mod lifecycle;
+pub mod outcome_risk;
+pub mod profile;
+pub mod promise_overdue;
+pub mod promises;
 pub mod recovery_confirmed;
+pub mod repeat_contact;
 pub mod sentiment_drop;
 pub mod service_failure;
 pub mod settings;
 pub mod silent_after_bad;
+pub mod sla_breach;
 
 use crate::model::{Micro, Severity};
 pub use lifecycle::Verdict;
@@ -39,6 +52,26 @@ pub enum Kind {
     JourneyStalled = 6,
     /// Quiet after a bad episode.
     SilentAfterBad = 7,
+    /// A conversation is going wrong.
+    ConversationDeclining = 8,
+    /// A session full of friction.
+    FrustrationBurst = 9,
+    /// Too much work for the customer.
+    HighEffort = 10,
+    /// Had to turn to service again.
+    RepeatContact = 11,
+    /// Waited longer than the target.
+    SlaBreach = 12,
+    /// Recommends the business.
+    Advocate = 13,
+    /// Speaks badly of the business in public.
+    IndirectNegative = 14,
+    /// A promise of ours was not kept in time.
+    PromiseOverdue = 15,
+    /// A configured outcome is likely.
+    OutcomeRisk = 16,
+    /// The customer is likely to buy no more.
+    ChurnRisk = 17,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -54,8 +87,17 @@ pub struct Row {
     pub summary: &'static str,
 }
 
+/// A rule in words, with its settings: each completes "opens when …", "closes when …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// What must be so for the alert to open.
+    pub opens: String,
+    /// What must be so for it to close.
+    pub closes: String,
+}
+
 /// All rules, in the order of their codes.
-pub const TABLE: [Row; 8] = [
+pub const TABLE: [Row; 18] = [
     sentiment_drop::ROW,
     expectation_gap::ROW,
     detractor::ROW,
@@ -64,6 +106,16 @@ pub const TABLE: [Row; 8] = [
     recovery_confirmed::ROW,
     journey_stalled::ROW,
     silent_after_bad::ROW,
+    conversation_declining::ROW,
+    frustration_burst::ROW,
+    high_effort::ROW,
+    repeat_contact::ROW,
+    sla_breach::ROW,
+    advocate::ROW,
+    indirect_negative::ROW,
+    promise_overdue::ROW,
+    outcome_risk::ROW,
+    churn_risk::ROW,
 ];
 
 impl Kind {
@@ -84,13 +136,27 @@ impl Kind {
     /// them from ever opening.
     #[must_use]
     pub const fn can_hold(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort)
+            || self.is_about_promises()
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort)
+            || self.is_about_promises()
+    }
+
+    /// Whether it reads the promises of open items.
+    #[must_use]
+    pub const fn is_about_promises(self) -> bool {
+        matches!(self, Self::PromiseOverdue | Self::OutcomeRisk | Self::ChurnRisk)
+    }
+
+    /// Whether a reading of its own looks at it whenever time passes; the others only wait for the end of their times.
+    #[must_use]
+    pub const fn reads_levels(self) -> bool {
+        self.is_level() || matches!(self, Self::SilentAfterBad)
     }
 
     /// The name in alerts, metrics and configuration.
@@ -116,7 +182,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 10] = [
+pub const FIGURES: [&str; 20] = [
     "perception",
     "nps",
     "csat",
@@ -127,6 +193,16 @@ pub const FIGURES: [&str; 10] = [
     "score",
     "hours_open",
     "remembered",
+    "trend",
+    "frustration",
+    "effort",
+    "ces",
+    "transfers",
+    "channels",
+    "contacts",
+    "wait_seconds",
+    "days_overdue",
+    "risk",
 ];
 
 /// `Open` at the rule's own severity.

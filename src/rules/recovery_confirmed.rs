@@ -3,7 +3,7 @@
 //! Failure → recovery → a touchpoint scored ≥ 0.2 within 7 days. It is a message, not a state: it resolves by itself
 //! after `max_open`.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,20 @@ pub struct RecoveryConfirmed {
     pub score_min: Micro,
     /// … within this after the recovery confirms it.
     pub window: Span,
+}
+
+impl RecoveryConfirmed {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "a touchpoint scored {} or better comes within {} after a failure was made good",
+                self.score_min, self.window
+            ),
+            closes: "its time is over".to_owned(),
+        }
+    }
 }
 
 /// Reads the rule at a touchpoint of this score, so long after the recovery.

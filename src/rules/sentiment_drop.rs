@@ -4,7 +4,7 @@
 //! weight ≥ 2, held for 10 minutes; closes at p ≥ 0 for 24 hours. A level *and* a drop *and* evidence, because a plain
 //! CUSUM per customer at usual settings raises a thousand false alerts a day per million customers.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,21 @@ pub struct SentimentDrop {
     pub lookback: Span,
     /// Closes at perception ≥ this.
     pub close: Micro,
+}
+
+impl SentimentDrop {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "perception is at or below {}, at least {} lower than {} ago, from at least {} scored touchpoints since then and a weight of \
+                 at least {}",
+                self.open, self.drop, self.lookback, self.scored_min, self.weight_min
+            ),
+            closes: format!("perception is at or above {}", self.close),
+        }
+    }
 }
 
 /// What the rule reads.

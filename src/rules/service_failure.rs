@@ -4,7 +4,7 @@
 //! 30 minutes, or a crash in checkout. Closed by a recovery. The engine finds the failure; this file says what it
 //! measures against what.
 
-use super::{Kind, Lifecycle, Reading, Row, open};
+use super::{Kind, Lifecycle, Reading, Row, Words, open};
 use crate::model::{Micro, time::DAY_MS, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,21 @@ pub struct ServiceFailure {
     pub payments: u32,
     /// … within this are a failure.
     pub payment_window: Span,
+}
+
+impl ServiceFailure {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "a promise is kept {} late or later, {} payments are refused within {}, or a touchpoint is a failure by itself (cancelled \
+                 by the merchant, refunded for a defect, a crash in a journey)",
+                self.late_by, self.payments, self.payment_window
+            ),
+            closes: "a touchpoint makes the failure good".to_owned(),
+        }
+    }
 }
 
 /// What went wrong.

@@ -1,9 +1,10 @@
 //! `[rules.<kind>]`: what every rule has, and all rules' settings together. Read from TOML as they stand; the defaults
 //! are in `config/touchline.toml`.
 
-use super::Kind;
-use super::{detractor, double_deviation, expectation_gap, journey_stalled};
-use super::{recovery_confirmed, sentiment_drop, service_failure, silent_after_bad};
+use super::{Kind, Words};
+use super::{advocate, churn_risk, conversation_declining, detractor, double_deviation, expectation_gap};
+use super::{frustration_burst, high_effort, indirect_negative, journey_stalled, outcome_risk, promise_overdue};
+use super::{recovery_confirmed, repeat_contact, sentiment_drop, service_failure, silent_after_bad, sla_breach};
 use crate::model::{Severity, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,26 @@ pub struct Settings {
     pub journey_stalled: journey_stalled::JourneyStalled,
     /// `[rules.silent_after_bad]`.
     pub silent_after_bad: silent_after_bad::SilentAfterBad,
+    /// `[rules.conversation_declining]`.
+    pub conversation_declining: conversation_declining::ConversationDeclining,
+    /// `[rules.frustration_burst]`.
+    pub frustration_burst: frustration_burst::FrustrationBurst,
+    /// `[rules.high_effort]`.
+    pub high_effort: high_effort::HighEffort,
+    /// `[rules.repeat_contact]`.
+    pub repeat_contact: repeat_contact::RepeatContact,
+    /// `[rules.sla_breach]`.
+    pub sla_breach: sla_breach::SlaBreach,
+    /// `[rules.advocate]`.
+    pub advocate: advocate::Advocate,
+    /// `[rules.indirect_negative]`.
+    pub indirect_negative: indirect_negative::IndirectNegative,
+    /// `[rules.promise_overdue]`.
+    pub promise_overdue: promise_overdue::PromiseOverdue,
+    /// `[rules.outcome_risk]`.
+    pub outcome_risk: outcome_risk::OutcomeRisk,
+    /// `[rules.churn_risk]`.
+    pub churn_risk: churn_risk::ChurnRisk,
 }
 
 impl Settings {
@@ -62,6 +83,41 @@ impl Settings {
             Kind::RecoveryConfirmed => &self.recovery_confirmed.lifecycle,
             Kind::JourneyStalled => &self.journey_stalled.lifecycle,
             Kind::SilentAfterBad => &self.silent_after_bad.lifecycle,
+            Kind::ConversationDeclining => &self.conversation_declining.lifecycle,
+            Kind::FrustrationBurst => &self.frustration_burst.lifecycle,
+            Kind::HighEffort => &self.high_effort.lifecycle,
+            Kind::RepeatContact => &self.repeat_contact.lifecycle,
+            Kind::SlaBreach => &self.sla_breach.lifecycle,
+            Kind::Advocate => &self.advocate.lifecycle,
+            Kind::IndirectNegative => &self.indirect_negative.lifecycle,
+            Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
+            Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
+            Kind::ChurnRisk => &self.churn_risk.lifecycle,
+        }
+    }
+
+    /// When a rule opens and closes, in words.
+    #[must_use]
+    pub fn words(&self, kind: Kind) -> Words {
+        match kind {
+            Kind::SentimentDrop => self.sentiment_drop.words(),
+            Kind::ExpectationGap => self.expectation_gap.words(),
+            Kind::Detractor => self.detractor.words(),
+            Kind::ServiceFailure => self.service_failure.words(),
+            Kind::DoubleDeviation => self.double_deviation.words(),
+            Kind::RecoveryConfirmed => self.recovery_confirmed.words(),
+            Kind::JourneyStalled => self.journey_stalled.words(),
+            Kind::SilentAfterBad => self.silent_after_bad.words(),
+            Kind::ConversationDeclining => self.conversation_declining.words(),
+            Kind::FrustrationBurst => self.frustration_burst.words(),
+            Kind::HighEffort => self.high_effort.words(),
+            Kind::RepeatContact => self.repeat_contact.words(),
+            Kind::SlaBreach => self.sla_breach.words(),
+            Kind::Advocate => self.advocate.words(),
+            Kind::IndirectNegative => self.indirect_negative.words(),
+            Kind::PromiseOverdue => self.promise_overdue.words(),
+            Kind::OutcomeRisk => self.outcome_risk.words(),
+            Kind::ChurnRisk => self.churn_risk.words(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The last episode is remembered at ≤ −0.4 (mean of its peak and its end, Kahneman's rule), nothing came for 14 days,
 //! and the usual gap between touchpoints is ≤ 7 days. Found by a timer; closed by any activity.
 
-use super::{Kind, Lifecycle, Reading, Row, Verdict, open};
+use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,20 @@ pub struct SilentAfterBad {
     pub silence: Span,
     /// … although the usual gap is at most this.
     pub usual_gap_max: Span,
+}
+
+impl SilentAfterBad {
+    /// When it opens and closes, with these settings.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Words {
+            opens: format!(
+                "the last episode is remembered at or below {} and nothing comes for {}, although touchpoints usually are at most {} apart",
+                self.remembered, self.silence, self.usual_gap_max
+            ),
+            closes: "the customer is back".to_owned(),
+        }
+    }
 }
 
 /// What the rule reads.

@@ -102,7 +102,13 @@ impl Scratch {
                 Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
             }
             if part.valence != 0 {
-                sums.hit(at >= half, token.kind == Kind::Symbol, part.valence.into(), i64::from(part.weight), part.discounted);
+                sums.hit(
+                    at >= half,
+                    token.kind == Kind::Symbol,
+                    part.valence.into(),
+                    i64::from(part.weight),
+                    part.discounted,
+                );
             }
         }
         sums.dense(self.clauses.contrast)

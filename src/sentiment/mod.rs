@@ -72,13 +72,7 @@ impl Scorer {
     /// What a text says; none when it is empty or has nothing to go by. `declared` is its language if the source says so;
     /// `channel` chooses the calibration.
     #[must_use]
-    pub fn score(
-        &self,
-        text: &str,
-        declared: Option<&str>,
-        channel: &str,
-        scratch: &mut Scratch,
-    ) -> Option<Sentiment> {
+    pub fn score(&self, text: &str, declared: Option<&str>, channel: &str, scratch: &mut Scratch) -> Option<Sentiment> {
         let (first, last) = score::parts(text);
         let first = self.part(first, declared, channel, scratch);
         let Some(last) = last else { return first };
@@ -89,13 +83,7 @@ impl Scorer {
         }
     }
 
-    fn part(
-        &self,
-        text: &str,
-        declared: Option<&str>,
-        channel: &str,
-        scratch: &mut Scratch,
-    ) -> Option<Sentiment> {
+    fn part(&self, text: &str, declared: Option<&str>, channel: &str, scratch: &mut Scratch) -> Option<Sentiment> {
         match self.read(text, declared, scratch) {
             Some(model) if !scratch.tokens.all.is_empty() => {
                 let logits = score::calibrated(model, score::logits(model, scratch), channel);
@@ -146,12 +134,6 @@ impl Scorer {
     pub fn versions(&self) -> Vec<String> {
         let version = |model: &Model| format!("{} {}", model.description.language, model.description.version);
         self.models.iter().map(version).collect()
-    }
-
-    /// The score alone, as the pipeline takes it.
-    #[must_use]
-    pub fn valence(&self, text: &str, language: Option<&str>) -> Option<Micro> {
-        self.score(text, language, "", &mut Scratch::default()).map(|sentiment| sentiment.score())
     }
 }
 

@@ -195,7 +195,8 @@ fn share_dense(model: &Model, scratch: &Scratch, of_token: &mut [i64]) {
             "second_half" => place >= half,
             _ => false,
         };
-        let shares: Vec<(usize, i64)> = all.iter().copied().filter(|(place, valence)| counts(*place, *valence)).collect();
+        let shares: Vec<(usize, i64)> =
+            all.iter().copied().filter(|(place, valence)| counts(*place, *valence)).collect();
         let total: i64 = shares.iter().map(|(_, valence)| valence).sum();
         for (place, valence) in shares.iter().filter(|_| total != 0) {
             if let Some(sum) = of_token.get_mut(*place) {

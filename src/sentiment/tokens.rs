@@ -474,7 +474,8 @@ impl Cutter<'_> {
     /// The longest emoticon of the lexicon at a place: it begins with a mark and its second byte is no blank.
     fn emoticon(&mut self, at: usize) -> Option<usize> {
         let second = self.byte(at + 1);
-        let begins = matches!(self.byte(at), b':' | b';' | b'=' | b'<' | b'>' | b'(' | b')' | b'^' | b'|' | b'%' | b'8');
+        let begins =
+            matches!(self.byte(at), b':' | b';' | b'=' | b'<' | b'>' | b'(' | b')' | b'^' | b'|' | b'%' | b'8');
         if !begins || second <= b' ' || (second.is_ascii_alphanumeric() && self.byte(at + 2).is_ascii_lowercase()) {
             return None;
         }

@@ -255,6 +255,22 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Writes in a chat, message by message; an agent answers each.
+    pub(super) fn chat(&mut self, channel: Channel, topic: &'static str, moods: &[Mood], order: Order) {
+        let conversation = self.number();
+        for mood in moods {
+            let text = self.words(*mood, order.product);
+            for (kind, text) in [("chat_message_received", text), ("agent_replied", None)] {
+                self.push(channel, kind, |draft| {
+                    draft.conversation = Some(conversation);
+                    draft.topic = Some(topic);
+                    draft.order = Some(order.number);
+                    draft.text = text;
+                });
+            }
+        }
+    }
+
     /// An e-mail and whether it is read.
     pub(super) fn newsletter(&mut self) {
         self.push(Channel::Email, "email_delivered", |_| ());

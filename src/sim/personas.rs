@@ -13,15 +13,16 @@ pub(super) struct Persona {
 }
 
 /// All personas; the shares add up to 25, so that any 25 customers in a row hold each of them.
-pub(super) const PERSONAS: [Persona; 8] = [
+pub(super) const PERSONAS: [Persona; 9] = [
     Persona { name: "loyal customers", share: 8, live: loyal },
-    Persona { name: "bargain hunters", share: 4, live: bargain_hunter },
+    Persona { name: "bargain hunters", share: 3, live: bargain_hunter },
     Persona { name: "struggling app users", share: 3, live: struggling_app_user },
     Persona { name: "late-delivery victims", share: 3, live: late_delivery_victim },
     Persona { name: "store detractors", share: 2, live: store_detractor },
     Persona { name: "quiet leavers", share: 2, live: quiet_leaver },
     Persona { name: "recovered complainers", share: 2, live: recovered_complainer },
     Persona { name: "let-down regulars", share: 1, live: let_down_regular },
+    Persona { name: "chasers", share: 1, live: chaser },
 ];
 
 /// The persona of a customer: dealt in turn, so that the mix does not depend on the seed.
@@ -83,6 +84,11 @@ fn loyal(life: &mut Life<'_>) {
             1 => life.newsletter(),
             2 => {
                 life.browse(channel);
+                if life.random.percent(15) {
+                    let answer = life.random.between(9, 10);
+                    life.survey(Channel::Email, Instrument::Nps, answer, Mood::Praise, "headphones");
+                    life.note(Channel::Mobile, "referral_sent");
+                }
             }
             _ => life.note(Channel::Mobile, "feature_used"),
         }
@@ -243,4 +249,25 @@ fn let_down_regular(life: &mut Life<'_>) {
     life.survey(Channel::Email, Instrument::Nps, answer, Mood::Failed, second.product);
     life.rest(20, 40);
     life.mention(Mood::Failed);
+}
+
+/// Has to ask again and again, on one channel after the other, until the patience ends.
+fn chaser(life: &mut Life<'_>) {
+    while life.goes_on() {
+        let channel = screen(life);
+        order_and_rate(life, channel, 50);
+        life.rest(60, 90);
+        let session = life.browse(Channel::Web);
+        let order = life.order(Channel::Web, session);
+        life.rest(40, 50);
+        let cooling = [Mood::Thanks, Mood::Thanks, Mood::Question, Mood::Question, Mood::Late, Mood::Failed];
+        life.chat(Channel::Messaging, "delivery", &cooling, order);
+        life.rest(1, 2);
+        life.support("delivery", Mood::Late, Some(order), Ending::Passed);
+        life.rest(1, 2);
+        life.chat(Channel::Messaging, "delivery", &[Mood::Failed, Mood::Late], order);
+        life.rest(1, 3);
+        life.survey(Channel::Support, Instrument::Ces, 2, Mood::Failed, order.product);
+        life.rest(120, 160);
+    }
 }

@@ -93,6 +93,7 @@ impl Signals for Metrics {
         self.clamped_total().inc_by(observed.clamped);
         self.unknown_kinds_total().inc_by(observed.unknown_kinds);
         self.alerts_capped_total().inc_by(observed.capped);
+        self.items_dropped_total().inc_by(observed.items_dropped);
         self.images_total().inc_by(committed.images);
         self.journal_bytes_total().inc_by(committed.journal_bytes);
     }
@@ -144,6 +145,8 @@ mod tests {
             clamped: 5,
             unknown_kinds: 6,
             capped: 7,
+            items_dropped: 8,
+            kept: Vec::new(),
         }
     }
 
@@ -180,6 +183,7 @@ mod tests {
             "clamped_total 5",
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
+            "items_dropped_total 8",
             "images_total 8",
             "journal_bytes_total 900",
             "transactions_total{outcome=\"aborted\"} 1",

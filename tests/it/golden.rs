@@ -117,6 +117,85 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("let_down", "expectation_gap", "resolved", "warning", 33 * DAY + 8 * HOUR),
         ],
     ),
+    (
+        "conversation_declining",
+        &[
+            ("declining", "conversation_declining", "opened", "warning", 10),
+            // Its fourth turn stands last in the file.
+            ("arrives_late", "conversation_declining", "opened", "warning", 10),
+            // No decline from a bad beginning; but five bad texts of six are a drop.
+            ("began_badly", "sentiment_drop", "opened", "warning", 20),
+            ("declining", "conversation_declining", "resolved", "warning", 20),
+            ("arrives_late", "conversation_declining", "resolved", "warning", 40),
+        ],
+    ),
+    (
+        "frustration_burst",
+        &[
+            // 5 + 4 points at the second kind, 17 at the fourth touchpoint; idle half an hour later.
+            ("raging", "frustration_burst", "opened", "info", 1),
+            ("raging", "frustration_burst", "updated", "warning", 3),
+            ("raging", "frustration_burst", "resolved", "warning", 33),
+            // 8 points of one kind in one session; 2 + 2 + 4 in the other.
+            ("two_devices", "frustration_burst", "opened", "info", 8),
+            ("two_devices", "frustration_burst", "resolved", "info", 38),
+            // Twelve rage clicks count as five.
+            ("robot", "frustration_burst", "opened", "warning", 23),
+            ("robot", "frustration_burst", "resolved", "warning", 53),
+        ],
+    ),
+    (
+        "high_effort",
+        &[
+            ("passed_on", "high_effort", "opened", "warning", 20),
+            ("found_it_hard", "high_effort", "opened", "warning", 30),
+            ("chased", "repeat_contact", "opened", "warning", 60),
+            ("chased", "high_effort", "opened", "high", 60),
+            // Below 2 points at the daily reading, for a day.
+            ("passed_on", "high_effort", "resolved", "warning", 2 * DAY + 20),
+            ("found_it_hard", "high_effort", "resolved", "warning", 2 * DAY + 30),
+            ("chased", "high_effort", "resolved", "high", 4 * DAY + 60),
+            ("chased", "repeat_contact", "resolved", "warning", 7 * DAY + 60),
+        ],
+    ),
+    (
+        "repeat_contact",
+        &[
+            ("again", "repeat_contact", "opened", "high", 2 * DAY),
+            ("unsolved", "repeat_contact", "opened", "warning", 3 * DAY),
+            ("again", "repeat_contact", "resolved", "high", 9 * DAY),
+            ("unsolved", "repeat_contact", "resolved", "warning", 12 * DAY),
+        ],
+    ),
+    (
+        "sla_breach",
+        &[
+            ("waited", "sla_breach", "opened", "warning", 0),
+            ("waited", "sla_breach", "resolved", "warning", 3),
+            ("in_a_shop", "sla_breach", "opened", "warning", 10),
+            ("in_a_shop", "sla_breach", "resolved", "warning", DAY + 10),
+        ],
+    ),
+    (
+        "advocate",
+        &[
+            ("promoter", "advocate", "opened", "info", 0),
+            ("sharer", "advocate", "opened", "info", 2 * DAY),
+            ("promoter", "advocate", "resolved", "info", 90 * DAY),
+            ("sharer", "advocate", "resolved", "info", 92 * DAY),
+        ],
+    ),
+    (
+        "indirect_negative",
+        &[
+            ("poster", "indirect_negative", "opened", "warning", 0),
+            ("ignored", "indirect_negative", "opened", "warning", 2),
+            ("rated", "detractor", "opened", "warning", 4),
+            ("poster", "indirect_negative", "resolved", "warning", 60),
+            ("ignored", "indirect_negative", "resolved", "warning", 7 * DAY + 2),
+            ("rated", "detractor", "resolved", "warning", 7 * DAY + 4),
+        ],
+    ),
     ("own_topic", &[("c-17", "detractor", "opened", "warning", 2 * HOUR)]),
 ];
 

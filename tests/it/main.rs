@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap, too.
 #[cfg(test)]
+mod as_of;
+#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod check;
@@ -13,6 +15,10 @@ mod config;
 mod demo;
 #[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod evaluate;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -59,3 +59,40 @@ fn a_worse_second_answer_is_its_own_evidence() {
     assert_eq!(updated["evidence"][0]["occurred_at"], START_MS + 24 * HOUR_MS);
     assert_eq!(updated["alert_id"], alerts[0]["alert_id"]);
 }
+
+#[test]
+fn a_start_that_arrives_after_its_own_completion_does_not_stall() {
+    let of = |order: &str| json!({ "order_id": order });
+    let alerts = alerts(&[
+        ("order_completed", 60_000, of("o-1")),
+        ("checkout_started", 0, of("o-1")),
+        ("checkout_started", 30_000, of("o-2")),
+        ("page_viewed", 3 * HOUR_MS, json!({})),
+    ]);
+    let stalled = opened(&alerts, "journey_stalled");
+    assert_eq!(stalled.len(), 1, "{alerts:#?}");
+    assert_eq!(stalled[0]["item"]["id"], "o-2");
+}
+
+#[test]
+fn a_failure_that_arrives_after_its_own_recovery_is_recovered() {
+    let of = |order: &str| json!({ "order_id": order });
+    let alerts = alerts(&[
+        ("compensation_granted", HOUR_MS, of("o-1")),
+        ("order_cancelled_by_merchant", 0, of("o-1")),
+        ("page_viewed", 2 * HOUR_MS, json!({})),
+    ]);
+    let phases: Vec<&Value> =
+        alerts.iter().filter(|alert| alert["kind"] == "service_failure").map(|alert| &alert["phase"]).collect();
+    assert_eq!(phases, ["opened", "resolved"], "{alerts:#?}");
+}
+
+#[test]
+fn sessions_on_two_devices_keep_their_own_counts() {
+    let click = |at: i64| ("rage_clicked", at * 1_000, json!({ "session_id": format!("s-{}", at % 2) }));
+    let mut touchpoints: Vec<_> = (0..8).map(click).collect();
+    touchpoints.push(("dead_clicked", 9_000, json!({ "session_id": "s-0" })));
+    let alerts = alerts(&touchpoints);
+    let burst = opened(&alerts, "frustration_burst");
+    assert_eq!((burst.len(), &burst[0]["after"]), (1, &json!(18)), "{alerts:#?}");
+}

@@ -7,6 +7,7 @@ use touchline::codec::RawRecord;
 use touchline::config::Config;
 use touchline::model::{Micro, Position, Timestamp, time::DAY_MS};
 use touchline::pipeline::{Fate, ImagesDue, Partition, Staged};
+use touchline::rules::{Row, TABLE};
 use touchline::sentiment::Scorer;
 use touchline::sim::{self, Faults, Stories};
 
@@ -48,21 +49,27 @@ fn count(alerts: &[Value], key: &str) -> BTreeMap<String, usize> {
     counts
 }
 
+/// The shipped catalogue names no promise and no outcome: those are the user's.
+fn arises(row: &Row) -> bool {
+    !row.kind.is_about_promises()
+}
+
 #[test]
 fn every_kind_of_alert_arises_on_many_channels_whatever_the_seed() {
     for seed in [1, 20_260_101, u64::MAX] {
         let (alerts, rejected) = alerts(seed, Faults::default());
         assert_eq!(rejected, 0);
         let kinds = count(&alerts, "kind");
-        for row in touchline::rules::TABLE {
+        for row in TABLE.iter().filter(|row| arises(row)) {
             assert!(kinds.get(row.name).is_some_and(|count| *count >= 3), "seed {seed}: {}: {kinds:?}", row.name);
         }
         let channels = count(&alerts, "channel");
         for channel in ["web", "mobile", "in_store", "support", "fulfilment", "review"] {
             assert!(channels.contains_key(channel), "seed {seed}: {channel}: {channels:?}");
         }
-        let most = CUSTOMERS as usize * 3;
-        assert!(alerts.len() < most, "seed {seed}: {} alerts of {CUSTOMERS} customers cry wolf", alerts.len());
+        let opened = count(&alerts, "phase").get("opened").copied().unwrap_or(0);
+        let most = CUSTOMERS as usize * TABLE.len() / 4;
+        assert!(opened < most, "seed {seed}: {opened} alerts of {CUSTOMERS} customers in 21 days cry wolf");
     }
 }
 
@@ -73,5 +80,5 @@ fn faults_cost_no_kind_of_alert_and_poison_is_all_that_is_rejected() {
     let (alerts, rejected) = alerts(3, shares);
     assert!(rejected > 50);
     let kinds: BTreeSet<String> = count(&alerts, "kind").into_keys().collect();
-    assert_eq!(kinds.len(), touchline::rules::TABLE.len(), "{kinds:?}");
+    assert_eq!(kinds.len(), TABLE.iter().filter(|row| arises(row)).count(), "{kinds:?}");
 }

@@ -32,7 +32,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         let language = [("de_", "de"), ("es_", "es")].iter().find(|(start, _)| name.starts_with(start));
         let language = language.map_or("en", |(_, language)| language);
         let mut scratch = Scratch::default();
-        row(&name, &labels, |text| scorer.score(text, Some(language), channel, &mut scratch).map(|s| s.probabilities.map(touchline::model::Micro::to_f64)));
+        row(&name, &labels, |text| {
+            scorer
+                .score(text, Some(language), channel, &mut scratch)
+                .map(|s| s.probabilities.map(touchline::model::Micro::to_f64))
+        });
         let vader = vader_sentimental::SentimentIntensityAnalyzer::new();
         row("  VADER", &labels, |text| Some(of_compound(vader.polarity_scores(text).compound)));
     }

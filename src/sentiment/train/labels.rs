@@ -37,7 +37,9 @@ pub struct Labels {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LabelsError {
     /// A line without a tab or with another label than the first lines have.
-    #[error("{name}:{line}: expected a text, a tab and a label: negative, neutral or positive; a valence between -4 and 4 (with a decimal point); or stars 1 to 5; the same kind in all lines")]
+    #[error(
+        "{name}:{line}: expected a text, a tab and a label: negative, neutral or positive; a valence between -4 and 4 (with a decimal point); or stars 1 to 5; the same kind in all lines"
+    )]
     Line {
         /// Of the file.
         name: String,

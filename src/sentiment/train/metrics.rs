@@ -97,7 +97,8 @@ fn cell(table: &[[f64; 3]; 3], row: usize, column: usize) -> f64 {
 }
 
 fn auc(judged: &[Judged]) -> f64 {
-    let mut ranked: Vec<(f64, usize)> = judged.iter().filter(|one| one.class != 1).map(|one| (one.score(), one.class)).collect();
+    let mut ranked: Vec<(f64, usize)> =
+        judged.iter().filter(|one| one.class != 1).map(|one| (one.score(), one.class)).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut negatives, mut pairs, mut positives) = (0.0, 0.0, 0.0);
     for tied in ranked.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {

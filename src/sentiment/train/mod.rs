@@ -133,9 +133,14 @@ fn check(sets: &[Labels]) -> Result<(), TrainError> {
 
 fn fit(examples: &[&Example], prior: Option<&Weights>) -> Weights {
     let row_cost = if prior.is_some() { OVERLAY_COST } else { ROW_COST };
-    regression::fit(examples, ROWS + DENSE_COUNT, prior, |feature| {
-        if (feature as usize) < ROWS { row_cost } else { DENSE_COST }
-    })
+    regression::fit(
+        examples,
+        ROWS + DENSE_COUNT,
+        prior,
+        |feature| {
+            if (feature as usize) < ROWS { row_cost } else { DENSE_COST }
+        },
+    )
 }
 
 impl<'a> Set<'a> {
@@ -157,9 +162,12 @@ impl<'a> Set<'a> {
 
     fn figures(&self, calibration: Calibration) -> Option<(String, Figures)> {
         let labels = self.labels?;
-        let judged = labels.classes().zip(labels.values()).zip(&self.unseen).map(|(((_, class), (_, value)), unseen)| {
-            Judged { class, value, found: softmax(applied(calibration, *unseen)) }
-        });
+        let judged =
+            labels.classes().zip(labels.values()).zip(&self.unseen).map(|(((_, class), (_, value)), unseen)| Judged {
+                class,
+                value,
+                found: softmax(applied(calibration, *unseen)),
+            });
         Some((labels.name.clone(), Figures::of(&judged.collect::<Vec<_>>())))
     }
 }
@@ -211,7 +219,8 @@ fn calibrate(sets: &[Set<'_>], with_prior: bool) -> Calibration {
             let found = softmax([relative[0] * sharpness + negative, 0.0, relative[2] * sharpness + positive]);
             let weight = if with_prior { 1.0 } else { example.weight };
             let errors = [found[0] - example.target[0], found[1] - example.target[1], found[2] - example.target[2]];
-            value -= weight * (0..CLASSES).map(|at| part(example.target, at) * regression::ln(part(found, at))).sum::<f64>();
+            value -=
+                weight * (0..CLASSES).map(|at| part(example.target, at) * regression::ln(part(found, at))).sum::<f64>();
             let slopes = [errors[0] * relative[0] + errors[2] * relative[2], errors[0], errors[2]];
             for (at, (gradient, slope)) in gradient.iter_mut().zip(slopes).enumerate() {
                 *gradient += if at == 0 || with_prior { weight * slope } else { 0.0 };
@@ -262,7 +271,8 @@ fn describe(
 /// The weights of a model as the fit has them.
 fn weights_of(model: &Model) -> Weights {
     let unit = model.description.row_unit as f64 / f64::from(1 << 24);
-    let rows = model.rows.iter().map(|[negative, positive]| [f64::from(*negative) * unit, 0.0, f64::from(*positive) * unit]);
+    let rows =
+        model.rows.iter().map(|[negative, positive]| [f64::from(*negative) * unit, 0.0, f64::from(*positive) * unit]);
     let dense = model.dense.iter().map(|[negative, positive]| [*negative as f64, 0.0, *positive as f64]);
     let dense = dense.map(|row| row.map(|weight| weight / ONE as f64));
     Weights(rows.chain(dense).collect())

@@ -31,7 +31,10 @@ pub(super) fn exp(x: f64) -> f64 {
     for divisor in (1..=14).rev() {
         sum = 1.0 + sum * rest / f64::from(divisor);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "within ±1,011 after the check above; the sum then is infinite")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "within ±1,011 after the check above; the sum then is infinite"
+    )]
     let power = halvings.min(1_023.0) as i32;
     let two_to = |power: i32| f64::from_bits(u64::from((power + 1_023).clamp(0, 2_046).unsigned_abs()) << 52);
     sum * two_to(power)

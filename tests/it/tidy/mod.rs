@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("sentiment", "model"),
     ("rules", "model"),
     ("engine", "model rules"),
+    ("insight", "model codec rules engine"),
     ("journal", "model rules engine"),
     ("pipeline", "model codec sentiment rules engine journal"),
     ("sim", "model codec rules"),
@@ -23,11 +24,14 @@ const LAYERS: &[(&str, &str)] = &[
     ("kafka", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry"),
     ("admin", "model codec rules engine journal pipeline config shutdown status telemetry"),
     ("app", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin"),
-    ("cli", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin app"),
+    (
+        "cli",
+        "model codec sentiment rules engine insight journal pipeline sim config shutdown status telemetry kafka admin app",
+    ),
 ];
 
 /// The modules which only compute: no clock, no input or output, no threads, no shared state.
-const PURE: &[&str] = &["model", "codec", "sentiment", "rules", "engine", "journal", "pipeline", "sim"];
+const PURE: &[&str] = &["model", "codec", "sentiment", "rules", "engine", "insight", "journal", "pipeline", "sim"];
 
 /// Paths a pure module may not contain, in whole or as a part.
 const IMPURE: &[&str] = &[

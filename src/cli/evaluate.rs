@@ -1,0 +1,261 @@
+//! `touchline evaluate`: how well scores and alerts foretold the outcomes in a file of labels.
+
+use super::feeds::sources;
+use super::history::{self, Witness};
+use super::rows::{self, Moment};
+use super::scoreboard::{Outcome, Scoreboard, Task};
+use super::{exit, load, replay};
+use crate::codec::node::Node;
+use crate::engine::{Column, Engine, Features, Settings, Unit};
+use crate::insight::{Activity, Case, Items, Opened};
+use crate::model::{AlertChange, Micro, Phase, Timestamp, Touchpoint};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Arguments of `touchline evaluate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Args {
+    /// Rows of what happened: JSON lines or CSV, also .gz or .zst
+    #[arg(long, value_name = "FILE")]
+    labels: PathBuf,
+    /// Configuration; the shipped defaults without it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A row sees what had arrived before it, by this field of the touchpoints (a JSON pointer, or a name)
+    #[arg(long, value_name = "FIELD")]
+    arrival_field: Option<String>,
+    /// Every feature, not the derived figures only
+    #[arg(long)]
+    features: bool,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Input (of the configuration) that the files belong to, where there are several
+    #[arg(long, value_name = "NAME")]
+    input: Option<String>,
+    /// Recorded touchpoints: .jsonl or .csv, also .gz or .zst; NAME=FILE for a file of another input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+}
+
+const HELP: &str = "A label row has customer_id, as_of, label (1 = it turned out bad) and optionally entity (the item), task, \
+    outcome_ts and baseline (an object of numbers to compare with; in CSV columns named baseline.NAME). Figures are those of \
+    the moment as_of, from touchpoints strictly before it. The part of a task's name before \"@\" names its outcome: tasks of \
+    one outcome ask about the same items at different moments.\n\n\
+    An alert is right when a row of the same customer (and item, where it names one) has label 1 and it opened before \
+    outcome_ts, else before as_of. Customers are active for 30 days from a touchpoint on.\n\n\
+    Exit codes: 0 done, 1 a file cannot be read, 2 wrong usage or configuration.";
+
+/// A row of labels.
+struct Row {
+    moment: Moment,
+    customer_id: Arc<str>,
+    entity: Option<Arc<str>>,
+    task: String,
+    bad: bool,
+    outcome_at: Option<Timestamp>,
+    baseline: Vec<(String, f64)>,
+    /// The figures at the moment; none = the customer had no touchpoint before it.
+    values: Option<Vec<Option<i64>>>,
+}
+
+impl Row {
+    fn take(row: &mut Node<'_>) -> Result<Self, String> {
+        let moment = Moment::take(row)?;
+        let task = rows::text(row, "task")?.unwrap_or_else(|| "outcome".to_owned());
+        let bad = match rows::text(row, "label")?.as_deref() {
+            Some("0" | "false") => false,
+            Some("1" | "true") => true,
+            _ => return Err("label must be 0 or 1".to_owned()),
+        };
+        let outcome_at = rows::time(row, "outcome_ts")?;
+        let baseline = row.take("baseline");
+        let mut numbers = numbers_of(&baseline, "");
+        numbers.extend(numbers_of(row, "baseline."));
+        let customer_id = Arc::from(moment.customer_id.as_str());
+        let entity = moment.entity.as_deref().map(Arc::from);
+        Ok(Self { moment, customer_id, entity, task, bad, outcome_at, baseline: numbers, values: None })
+    }
+}
+
+/// The numbers of an object whose names begin with `prefix`, without it.
+fn numbers_of(node: &Node<'_>, prefix: &str) -> Vec<(String, f64)> {
+    let Node::Object(fields) = node else { return Vec::new() };
+    fields.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), number(value)?))).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "compared with each other only")]
+fn number(node: &Node<'_>) -> Option<f64> {
+    match node {
+        Node::Int(number) => Some(*number as f64),
+        Node::Float(number) => Some(*number),
+        Node::Flag(flag) => Some(f64::from(u8::from(*flag))),
+        Node::Text(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+        Node::Null | Node::List(_) | Node::Object(_) => None,
+    }
+}
+
+/// Runs the command.
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = match load::config(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let plan = sources(&config, args.input.as_deref(), &args.files)
+        .and_then(|sources| history::plan(&config, sources, args.arrival_field.as_deref()));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(problem) => return Ok(replay::usage(&problem)),
+    };
+    let mut rows = Vec::new();
+    let problems = rows::read(&args.labels, &mut |_, row| {
+        rows.push(Row::take(row)?);
+        Ok(())
+    })?;
+    let moments: Vec<Timestamp> = rows.iter().map(|row| row.moment.as_of).collect();
+    let mut evaluation = Evaluation {
+        rows,
+        features: Features::new(&config.settings),
+        settings: Arc::clone(&config.settings),
+        activity: Activity::default(),
+        opened: BTreeMap::new(),
+    };
+    history::pass(&plan, &moments, &mut evaluation)?;
+    let board = evaluation.scoreboard(problems, args.features);
+    if args.json {
+        println!("{}", serde_json::to_string(&board)?);
+    } else {
+        print!("{}", board.table());
+    }
+    Ok(ExitCode::from(exit::OK))
+}
+
+/// What is gathered in the pass.
+struct Evaluation {
+    rows: Vec<Row>,
+    features: Features,
+    settings: Arc<Settings>,
+    activity: Activity,
+    /// Alerts by kind and outcome, as shown.
+    opened: BTreeMap<String, Vec<Opened>>,
+}
+
+impl Witness for Evaluation {
+    fn touchpoint(&mut self, touchpoint: &Touchpoint<'_>) {
+        self.activity.touchpoint(&touchpoint.customer_id, touchpoint.occurred_at);
+    }
+
+    fn moment(&mut self, place: usize, engine: &Engine) -> anyhow::Result<()> {
+        if let Some(row) = self.rows.get_mut(place)
+            && self.activity.has_seen(&row.customer_id)
+        {
+            let values = self.features.read(engine, &row.customer_id, row.entity.as_deref(), row.moment.as_of);
+            row.values = Some(values.to_vec());
+        }
+        Ok(())
+    }
+
+    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+        for alert in alerts.iter().filter(|alert| alert.phase == Phase::Opened) {
+            let opened = Opened {
+                customer_id: Arc::clone(&alert.customer_id),
+                item: alert.item.as_ref().map(|item| Arc::clone(&item.id)),
+                at: alert.event_time,
+            };
+            let outcome = alert.outcome.map(|outcome| format!(" {}", self.settings.catalogue.text(outcome)));
+            let kind = format!("{}{}", alert.kind, outcome.unwrap_or_default());
+            self.opened.entry(kind).or_default().push(opened);
+        }
+        Ok(())
+    }
+}
+
+impl Evaluation {
+    fn scoreboard(&self, problems: u64, all_features: bool) -> Scoreboard {
+        let unseen = self.rows.iter().filter(|row| row.values.is_none());
+        let (early, unknown): (Vec<_>, Vec<_>) = unseen.partition(|row| self.activity.has_seen(&row.customer_id));
+        let mut clusters = BTreeMap::new();
+        for row in &self.rows {
+            let next = clusters.len();
+            clusters.entry(&row.customer_id).or_insert(next);
+        }
+        let mut tasks: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.values.is_some()) {
+            tasks.entry(&row.task).or_default().push(row);
+        }
+        let tasks = tasks.into_iter().map(|(name, rows)| self.task(name, &rows, &clusters, all_features));
+        Scoreboard {
+            rows: self.rows.len(),
+            rows_with_a_problem: problems,
+            rows_of_unknown_customers: unknown.len(),
+            rows_before_any_touchpoint: early.len(),
+            customers: self.activity.customers(),
+            tasks: tasks.collect(),
+            outcomes: self.outcomes(),
+        }
+    }
+
+    fn task(&self, name: &str, rows: &[&Row], clusters: &BTreeMap<&Arc<str>, usize>, all_features: bool) -> Task {
+        let case = |row: &Row, score| {
+            let cluster = clusters.get(&row.customer_id).copied().unwrap_or_default();
+            Case { cluster, score, bad: row.bad }
+        };
+        let mut task = Task::new(name, rows.iter().filter(|row| row.bad).count(), rows.len());
+        for (place, column) in self.features.columns().iter().enumerate() {
+            // A category is no height.
+            if column.unit == Unit::Category || !(column.is_figure || all_features) {
+                continue;
+            }
+            let value = |row: &&&Row| Some(case(row, height(column, (*row.values.as_ref()?.get(place)?)?)));
+            let cases: Vec<Case> = rows.iter().filter_map(|row| value(&row)).collect();
+            task.score(&column.name, false, &cases);
+            if column.name == "index" {
+                task.calibrate_index(&cases);
+            }
+        }
+        let mut baselines: BTreeMap<&str, Vec<Case>> = BTreeMap::new();
+        for row in rows {
+            for (name, value) in &row.baseline {
+                baselines.entry(name).or_default().push(case(row, *value));
+            }
+        }
+        baselines.into_iter().for_each(|(name, cases)| task.score(name, true, &cases));
+        task.sort();
+        task
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        let mut outcomes: BTreeMap<&str, Items> = BTreeMap::new();
+        for row in &self.rows {
+            let name = row.task.split('@').next().unwrap_or_default();
+            let items = outcomes.entry(name).or_default();
+            items.add(&row.customer_id, row.entity.as_ref(), row.bad, row.moment.as_of, row.outcome_at);
+        }
+        let outcome = |(name, items): (&str, Items)| {
+            let mut outcome = Outcome::new(name, items.bad());
+            for (kind, opened) in &self.opened {
+                outcome.alerts(
+                    kind,
+                    opened.len(),
+                    &items.judge(opened),
+                    self.activity.per_thousand_and_day(opened.len()),
+                );
+            }
+            outcome
+        };
+        outcomes.into_iter().map(outcome).collect()
+    }
+}
+
+/// A value as a height to compare by.
+#[expect(clippy::cast_precision_loss, reason = "compared with each other only")]
+fn height(column: &Column, value: i64) -> f64 {
+    match column.unit {
+        Unit::Micro => Micro(value).to_f64(),
+        Unit::Count | Unit::Ms | Unit::Category => value as f64,
+    }
+}

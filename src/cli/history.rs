@@ -1,0 +1,129 @@
+//! One pass over recorded touchpoints in order of arrival, with stops at given moments.
+
+use super::feeds::Feeds;
+use super::summary::Summary;
+use crate::codec::mapping::TimeFormat;
+use crate::codec::node::Pointer;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::model::{AlertChange, Timestamp, Touchpoint};
+use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
+use crate::sentiment::Scorer;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Records per transaction.
+const TRANSACTION_RECORDS: u64 = 10_000;
+/// Records of each file held back to put them in order: files may be out of order by that much. (They are some 125 MB.)
+pub(super) const AHEAD_RECORDS: usize = 250_000;
+
+/// Who watches a pass.
+pub(super) trait Witness {
+    /// This touchpoint is about to be applied.
+    fn touchpoint(&mut self, _touchpoint: &Touchpoint<'_>) {}
+
+    /// Everything before the moment of this place in the list was applied, nothing else.
+    ///
+    /// # Errors
+    /// When an answer cannot be written: the pass ends.
+    fn moment(&mut self, _place: usize, _engine: &Engine) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What else was seen since the last call.
+    fn observed(&mut self, _observed: &Observed) {}
+
+    /// What changed since the last call, in order.
+    ///
+    /// # Errors
+    /// As of [`Self::moment`].
+    fn alerts(&mut self, _alerts: &[AlertChange]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Everything was applied. (Of a journal: of one partition.)
+    fn end(&mut self, _engine: &Engine) {}
+}
+
+/// A plan over these files whose records are taken in order of event time; or, with `arrival_field`, of arrival.
+///
+/// # Errors
+/// When the field is no JSON pointer.
+pub(super) fn plan(
+    config: &Config,
+    sources: Vec<(String, usize)>,
+    arrival_field: Option<&str>,
+) -> Result<Arc<Plan>, String> {
+    let mut config = config.clone();
+    let mut arrival = Vec::new();
+    for pointer in arrival_field.into_iter().flat_map(pointers) {
+        let pointer = Pointer::parse(&pointer).map_err(|hint| format!("--arrival-field: {hint}"))?;
+        arrival.extend([TimeFormat::Rfc3339, TimeFormat::EpochMs].map(|format| (pointer.clone(), format)));
+    }
+    config.inputs.iter_mut().for_each(|input| input.arrival.clone_from(&arrival));
+    Ok(config.plan(sources, 0))
+}
+
+/// A plain name is a field of the record, or of its attributes.
+fn pointers(field: &str) -> Vec<String> {
+    if field.starts_with('/') {
+        vec![field.to_owned()]
+    } else {
+        vec![format!("/{field}"), format!("/attributes/{field}")]
+    }
+}
+
+/// Puts all records of the plan through one partition and stops at each moment, which sees what arrived strictly before
+/// it. A summary goes to standard error at the end.
+pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Witness) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut order: Vec<usize> = (0..moments.len()).collect();
+    order.sort_by_key(|place| moments.get(*place));
+    let mut stops = order.into_iter().filter_map(|place| Some((place, *moments.get(place)?))).peekable();
+    let mut partition = Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 0, false);
+    partition.mute_experience();
+    let (mut summary, mut staged) = (Summary::default(), Staged::default());
+    let mut feeds = Feeds::open(plan, AHEAD_RECORDS)?;
+    while let Some(arrival) = feeds.next_arrival()? {
+        while let Some((place, _)) = stops.next_if(|(_, moment)| *moment <= arrival) {
+            witness.moment(place, partition.engine())?;
+        }
+        feeds.take(|raw| {
+            let decoded = plan.decode(raw);
+            if let Ok(touchpoint) = &decoded {
+                witness.touchpoint(touchpoint);
+            }
+            if let Fate::Dlq(code) = partition.accept(raw, decoded) {
+                summary.rejected(code, raw.position);
+            }
+        })?;
+        if partition.pending().inputs >= TRANSACTION_RECORDS {
+            close(&mut partition, &mut staged, &mut summary, witness)?;
+        }
+    }
+    for (place, _) in stops {
+        witness.moment(place, partition.engine())?;
+    }
+    partition.finish();
+    close(&mut partition, &mut staged, &mut summary, witness)?;
+    witness.end(partition.engine());
+    summary.out_of_window = feeds.finish();
+    summary.print(plan, std::slice::from_ref(&partition), started.elapsed());
+    Ok(())
+}
+
+/// Ends a transaction.
+fn close(
+    partition: &mut Partition,
+    staged: &mut Staged,
+    summary: &mut Summary,
+    witness: &mut dyn Witness,
+) -> anyhow::Result<()> {
+    witness.alerts(partition.alerts())?;
+    partition.stage(ImagesDue::Due, staged);
+    summary.observe(&staged.observed);
+    witness.observed(&staged.observed);
+    summary.forgotten += staged.experience.len() as u64;
+    partition.commit();
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The rules that read open items: `promise_overdue`, `outcome_risk`, `churn_risk`.
+
+use super::customer::{AlertState, Customer};
+use super::figures::Derived;
+use super::items::{OpenItem, Promise};
+use super::pressure::{risk, terms};
+use super::settings::Settings;
+use super::turn::{Basis, Subject, Turn};
+use crate::model::{Evidence, Micro, Name, TermKind, Timestamp};
+use crate::rules::outcome_risk::{Outcome, OutcomeKind};
+use crate::rules::promises::PromiseEntry;
+use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_overdue};
+
+/// A reading of one rule about one item.
+struct Read {
+    subject: Subject,
+    outcome: Option<Name>,
+    reading: Reading,
+    evidence: Vec<Evidence>,
+}
+
+/// Reads every item, and ends the alerts of items that are no more. `purchased` = this touchpoint is a purchase.
+pub(super) fn read(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Derived, purchased: bool) {
+    let settings = turn.settings;
+    let known_before = customer.alerts.iter().any(|alert| alert.kind.is_about_promises());
+    if customer.items.is_empty() && !known_before {
+        return;
+    }
+    let mut reads = Vec::new();
+    for item in customer.items.iter().filter(|item| item.is_open()) {
+        read_overdue(customer, item, settings, &mut reads);
+        if settings.outcomes.iter().any(|(_, outcome)| outcome.is_about(item.item.item_type)) {
+            read_outcomes(customer, item, settings, (derived, purchased), &mut reads);
+        }
+    }
+    if known_before {
+        read_stranded(customer, &mut reads);
+    }
+    for Read { subject, outcome, reading, evidence } in reads {
+        turn.judge_outcome(customer, &subject, outcome, reading, Basis::Lines(&evidence));
+    }
+}
+
+fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, outcome: Option<Name>) -> bool {
+    let same = |alert: &AlertState| alert.kind == kind && alert.outcome == outcome;
+    customer.alerts.iter().any(|alert| same(alert) && alert.item.as_ref() == Some(&item.item))
+}
+
+/// The promise that is overdue by most, and by how much.
+fn most_overdue<'i>(item: &'i OpenItem, settings: &Settings, now: Timestamp) -> Option<(&'i Promise, i64)> {
+    let overdue = item.open_promises().filter_map(|promise| {
+        let watched = |entry: &&PromiseEntry| entry.alert && entry.is_scored();
+        settings.catalogue.promise(promise.name).filter(watched)?;
+        let usual = || Some(promise.opened_at.plus(settings.profile.waits(promise.name)?.long_ms()));
+        let overdue_ms = now.since(promise.due.or_else(usual)?);
+        (overdue_ms >= 0).then_some((promise, overdue_ms))
+    });
+    overdue.reduce(|most, next| if next.1 > most.1 { next } else { most })
+}
+
+fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads: &mut Vec<Read>) {
+    let overdue = most_overdue(item, settings, customer.now);
+    if overdue.is_none() && !is_known(customer, Kind::PromiseOverdue, item, None) {
+        return;
+    }
+    let mut origin = item.opener.at(item.opened);
+    let mut label = None;
+    let verdict = match overdue {
+        Some((promise, overdue_ms)) => {
+            origin = promise.opener.at(promise.opened_at);
+            label = Some(promise.name);
+            Ok(overdue_ms)
+        }
+        None => {
+            let ended = item.promises.iter().filter(|promise| !promise.is_open());
+            let broken = ended.max_by_key(|promise| promise.closed_at).is_some_and(|promise| promise.broken);
+            Err(if broken { "broken" } else { "kept" })
+        }
+    };
+    let reading = promise_overdue::read(&settings.rules.promise_overdue, verdict);
+    let line = Evidence { term: Some((TermKind::Due, label)), ..origin.evidence(reading.after) };
+    let subject = Subject { kind: Kind::PromiseOverdue, item: Some(item.item.clone()), origin };
+    reads.push(Read { subject, outcome: None, reading, evidence: vec![line] });
+}
+
+fn read_outcomes(
+    customer: &Customer,
+    item: &OpenItem,
+    settings: &Settings,
+    (derived, purchased): (&Derived, bool),
+    reads: &mut Vec<Read>,
+) {
+    let terms = terms(customer, item, settings, customer.now, derived.figures.perception);
+    for (name, outcome) in settings.outcomes.iter().filter(|(_, outcome)| outcome.is_about(item.item.item_type)) {
+        let risk = risk(outcome, &terms);
+        let (kind, reading) = read_outcome(customer, settings, outcome, risk, purchased);
+        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, Some(*name)) {
+            let own = terms.iter().filter(|term| outcome.terms.contains(&term.kind));
+            let mut evidence: Vec<Evidence> = own.map(super::pressure::Term::evidence).collect();
+            let origin = item.opener.at(item.opened);
+            if evidence.is_empty() {
+                evidence.push(origin.evidence(Micro::ZERO));
+            }
+            let subject = Subject { kind, item: Some(item.item.clone()), origin };
+            reads.push(Read { subject, outcome: Some(*name), reading, evidence });
+        }
+    }
+}
+
+fn read_outcome(
+    customer: &Customer,
+    settings: &Settings,
+    outcome: &Outcome,
+    risk: Micro,
+    purchased: bool,
+) -> (Kind, Reading) {
+    match outcome.kind {
+        OutcomeKind::OutcomeRisk => {
+            let lifecycle = &settings.rules.outcome_risk.lifecycle;
+            (Kind::OutcomeRisk, outcome_risk::read(lifecycle, outcome, risk))
+        }
+        OutcomeKind::ChurnRisk => {
+            let last = customer.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO);
+            let bad = last.is_some_and(|recent| recent.mark.value < Micro::ZERO);
+            let failed = customer.failures.iter().any(|failure| failure.recovered.is_none());
+            let facts = churn_risk::Facts { risk, unhappy: bad || failed, purchased };
+            (Kind::ChurnRisk, churn_risk::read(&settings.rules.churn_risk.lifecycle, outcome, &facts))
+        }
+    }
+}
+
+/// Alerts whose item closed or gave way, or whose outcome is not configured any more.
+fn read_stranded(customer: &Customer, reads: &mut Vec<Read>) {
+    for alert in customer.alerts.iter().filter(|alert| alert.kind.is_about_promises()) {
+        let same = |read: &Read| {
+            (read.subject.kind, &read.subject.item, read.outcome) == (alert.kind, &alert.item, alert.outcome)
+        };
+        if reads.iter().any(same) {
+            continue;
+        }
+        let reading = Reading {
+            verdict: Verdict::Close("closed"),
+            figure: if alert.kind == Kind::PromiseOverdue { "days_overdue" } else { "risk" },
+            before: alert.before,
+            after: alert.origin.value,
+            threshold: alert.threshold,
+        };
+        let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
+        reads.push(Read { subject, outcome: alert.outcome, reading, evidence: Vec::new() });
+    }
+}

@@ -1,0 +1,16 @@
+//! How well scores and alerts foretold what happened: area under the ROC curve, calibration, precision, recall, lead time; and
+//! an alert's story in plain words.
+//!
+//! Nothing here decides anything, so there are floats. Pure: the caller brings labels, values and alerts.
+
+mod alerts;
+mod auc;
+mod calibration;
+mod quantiles;
+mod story;
+
+pub use alerts::{ACTIVE_DAYS, Activity, Hits, Items, Opened, days};
+pub use auc::{Auc, Case, auc};
+pub use calibration::{Bin, bins};
+pub use quantiles::{Quartiles, Share, quartiles};
+pub use story::{clock, story};

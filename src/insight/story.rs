@@ -1,0 +1,125 @@
+//! An alert's story in plain words, from its records alone: every number in it is in them, as it stands there.
+
+use crate::engine::Settings;
+use crate::model::{AlertChange, Evidence, Phase, TermKind, Timestamp};
+use crate::rules::{Row, TABLE};
+
+/// The story of one alert: its changes, in order. Empty without any.
+#[must_use]
+pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
+    let Some(first) = changes.first() else { return String::new() };
+    let summary = TABLE.iter().find(|row| row.name == first.kind).map_or("", |row: &Row| row.summary);
+    let item = first.item.as_ref().map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
+    let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();
+    let mut text = format!("{}{outcome} {:016x}: {summary}\n", first.kind, first.alert_id);
+    text += &format!("customer {}{item}\n", first.customer_id);
+    for change in changes {
+        text += &format!("\n{}  {}\n", clock(change.event_time), happened(change));
+        if change.detected_at != change.event_time {
+            text += &format!("    a touchpoint came late: seen at {}\n", clock(change.detected_at));
+        }
+        if change.phase != Phase::Resolved {
+            text += &reasons(change, settings);
+        }
+    }
+    if let Some(action) = &first.suggested_action {
+        text += &format!("\nwhat to do: {action}\n");
+    }
+    text
+}
+
+/// What a change says.
+fn happened(change: &AlertChange) -> String {
+    let severity = change.severity.as_str();
+    let figure = figure(change);
+    match change.phase {
+        Phase::Opened => format!("opened, {severity}: {figure}"),
+        Phase::Updated => format!("updated, now {severity}: {figure}"),
+        Phase::Resolved => {
+            let reason = change.reason.unwrap_or("closed").replace('_', " ");
+            format!("resolved ({reason}): {figure}")
+        }
+    }
+}
+
+/// The figure, what it was and what it is compared with.
+fn figure(change: &AlertChange) -> String {
+    let AlertChange { after, threshold, .. } = change;
+    let before = change.before.map(|before| format!("before {before}, ")).unwrap_or_default();
+    let words = match change.figure {
+        "perception" => "how the customer feels, good above zero",
+        "nps" => "answer to whether they would recommend us",
+        "csat" => "answer in the satisfaction survey",
+        "stars" => "stars given",
+        "ces" => "answer on how easy it was",
+        "days_late" => "days later than promised",
+        "days_overdue" => "days overdue",
+        "refused_payments" => "refused payments",
+        "failures" => "failures",
+        "score" => "how the touchpoint felt, good above zero",
+        "hours_open" => "hours since it was started",
+        "remembered" => "how the last episode is remembered, good above zero",
+        "trend" => "trend of the conversation",
+        "frustration" => "points of frustration in the session",
+        "effort" => "points of effort",
+        "transfers" => "times passed on",
+        "channels" => "channels used for one thing",
+        "contacts" => "contacts about the same thing",
+        "wait_seconds" => "seconds waited",
+        "risk" => "risk",
+        other => other,
+    };
+    format!("{words}: {after} ({before}threshold {threshold})")
+}
+
+/// One line for each piece of evidence and one for the rest: they sum to the figure.
+fn reasons(change: &AlertChange, settings: &Settings) -> String {
+    let line = |contribution: String, text: &str| format!("    {contribution:>11}  {text}\n");
+    let lines = change
+        .evidence
+        .iter()
+        .map(|evidence| line(evidence.contribution.to_string(), &reason(change.figure, evidence, settings)));
+    let mut text: String = lines.collect();
+    if change.remainder.0 != 0 {
+        text += &line(change.remainder.to_string(), "everything else");
+    }
+    text
+}
+
+/// What a line measures, and the touchpoint it goes back to.
+fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
+    let touchpoint = touchpoint(evidence, settings);
+    let Some((term, label)) = evidence.term else { return touchpoint };
+    let label = label.map_or("", |label| settings.catalogue.text(label));
+    match term {
+        TermKind::Due if figure == "days_overdue" => {
+            format!("the promised {label}, beyond its time; since {touchpoint}")
+        }
+        TermKind::Due => {
+            format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
+        }
+        TermKind::LongWait => format!("the wait for {label}: how unusually long it is; since {touchpoint}"),
+        TermKind::NoAnswer => format!("no {label} from the customer: how unusually long it takes; since {touchpoint}"),
+        TermKind::Size => format!("the size of it: {label}"),
+        TermKind::Perception => format!("how the customer felt lately; last: {touchpoint}"),
+        TermKind::Rhythm => "the time since the last purchase".to_owned(),
+    }
+}
+
+/// The touchpoint of a piece of evidence: what it was in the catalogue's words, its kind and channel, and when.
+fn touchpoint(evidence: &Evidence, settings: &Settings) -> String {
+    let kind = settings.catalogue.text(evidence.kind);
+    let entry = settings.catalogue.kind(evidence.kind);
+    let described = entry.and_then(|entry| entry.kind.description.as_deref());
+    let description =
+        described.and_then(|text| text.split(';').next()).map(|text| format!("{text} ")).unwrap_or_default();
+    format!("{description}({kind}, {}), {}", evidence.channel.as_str(), clock(evidence.occurred_at))
+}
+
+/// `2026-03-02 09:00:00 UTC`, to the millisecond where that says more.
+#[must_use]
+pub fn clock(at: Timestamp) -> String {
+    let format = if at.0 % 1_000 == 0 { "%Y-%m-%d %H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S%.3f UTC" };
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |moment| moment.strftime(format).to_string())
+}

@@ -1,0 +1,84 @@
+//! What a touchpoint says of the item it is about: which item, its measures and segments, and by when it is promised
+//! something.
+
+use super::Plan;
+use crate::codec::mapping::TimeFormat;
+use crate::codec::node::Node;
+use crate::model::{Attribute, ItemType, Micro, Name, Position, Timestamp, Touchpoint};
+use crate::rules::catalogue::KindEntry;
+use crate::rules::promises::Due;
+use std::borrow::Cow;
+
+/// Exact whole numbers of a float end here.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Which of its ids names the item: the first of the input's list that the touchpoint has.
+pub(super) fn item_type(plan: &Plan, touchpoint: &Touchpoint<'_>, position: Position) -> Option<ItemType> {
+    let (_, input) = plan.sources.get(usize::from(position.source))?;
+    let has = |item_type: &ItemType| match item_type {
+        ItemType::Order => touchpoint.order_id.is_some(),
+        ItemType::Conversation => touchpoint.conversation_id.is_some(),
+        ItemType::Session => touchpoint.session_id.is_some(),
+        ItemType::Topic => touchpoint.topic.is_some(),
+        ItemType::Customer => true,
+    };
+    plan.inputs.get(*input)?.item.iter().copied().find(has)
+}
+
+/// Values of the configured measures; what is no number is left out.
+pub(super) fn measures(plan: &Plan, touchpoint: &Touchpoint<'_>) -> Vec<(u8, Micro)> {
+    let measures = (0_u8..).zip(&plan.settings.items.measures);
+    measures.filter_map(|(index, measure)| Some((index, number(touchpoint, measure.field.as_deref()?)?))).collect()
+}
+
+/// Hashes of the configured segments' values.
+pub(super) fn segments(plan: &Plan, touchpoint: &Touchpoint<'_>) -> Vec<(u8, Name)> {
+    let segments = (0_u8..).zip(&plan.settings.items.segments);
+    let hash = |(index, name): (u8, &String)| match attribute(touchpoint, name)? {
+        Attribute::Text(text) => Some((index, Name::of(text))),
+        Attribute::Number(_) | Attribute::Flag(_) => None,
+    };
+    segments.filter_map(hash).collect()
+}
+
+/// The moments promised by attributes, for the promises the kind opens.
+pub(super) fn dues(entry: Option<&KindEntry>, touchpoint: &Touchpoint<'_>) -> Vec<(u8, Timestamp)> {
+    let opens = (0_u8..).zip(entry.map_or(&[][..], |entry| &entry.opens));
+    let moment = |name: &str| match attribute(touchpoint, name)? {
+        Attribute::Text(text) => TimeFormat::Rfc3339.read(&Node::Text(Cow::Borrowed(text))),
+        Attribute::Number(number) => epoch_ms(*number),
+        Attribute::Flag(_) => None,
+    };
+    let due = |(index, due): (u8, &Option<Due>)| match due {
+        Some(Due::Attribute(name)) => {
+            let due = moment(name).filter(|due| (Timestamp::EARLIEST..Timestamp::LATEST).contains(due));
+            due.map(|due| (index, due))
+        }
+        Some(Due::DueAt | Due::After(_)) | None => None,
+    };
+    opens.filter_map(|(index, opening)| due((index, &opening.due))).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+fn epoch_ms(number: f64) -> Option<Timestamp> {
+    (number.abs() <= WHOLE_MAX).then_some(Timestamp(number as i64))
+}
+
+fn number(touchpoint: &Touchpoint<'_>, field: &str) -> Option<Micro> {
+    let whole = |value: Option<i64>| value.map(Micro::whole);
+    match field {
+        "/amount_minor" => whole(touchpoint.amount_minor),
+        "/wait_ms" => whole(touchpoint.wait_ms),
+        "/duration_ms" => whole(touchpoint.duration_ms),
+        _ => match attribute(touchpoint, field.strip_prefix("/attributes/")?)? {
+            Attribute::Number(number) => Micro::from_f64(*number),
+            Attribute::Flag(flag) => Some(Micro::whole(i64::from(*flag))),
+            // Columns of a CSV file are texts.
+            Attribute::Text(text) => Micro::from_f64(text.parse().ok()?),
+        },
+    }
+}
+
+fn attribute<'a>(touchpoint: &'a Touchpoint<'_>, name: &str) -> Option<&'a Attribute<'a>> {
+    touchpoint.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
