@@ -1,5 +1,6 @@
 //! `touchline evaluate`: how well scores and alerts foretold the outcomes in a file of labels.
 
+use super::examples::Examples;
 use super::feeds::sources;
 use super::history::{self, Witness};
 use super::rows::{self, Moment};
@@ -30,6 +31,12 @@ pub(super) struct Args {
     /// Every feature, not the derived figures only
     #[arg(long)]
     features: bool,
+    /// Show so many alerts drawn at random, with their stories and the customer's touchpoints (those after it marked +)
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "json")]
+    examples: usize,
+    /// With --examples: another number draws others
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
     /// As one JSON object
     #[arg(long)]
     json: bool,
@@ -123,13 +130,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         settings: Arc::clone(&config.settings),
         activity: Activity::default(),
         opened: BTreeMap::new(),
+        examples: Examples::new(args.examples, args.seed),
     };
     history::pass(&plan, &moments, &mut evaluation)?;
     let board = evaluation.scoreboard(problems, args.features);
     if args.json {
         println!("{}", serde_json::to_string(&board)?);
     } else {
-        print!("{}", board.table());
+        print!("{}{}", board.table(), evaluation.examples());
     }
     Ok(ExitCode::from(exit::OK))
 }
@@ -142,11 +150,13 @@ struct Evaluation {
     activity: Activity,
     /// Alerts by kind and outcome, as shown.
     opened: BTreeMap<String, Vec<Opened>>,
+    examples: Examples,
 }
 
 impl Witness for Evaluation {
     fn touchpoint(&mut self, touchpoint: &Touchpoint<'_>) {
         self.activity.touchpoint(&touchpoint.customer_id, touchpoint.occurred_at);
+        self.examples.touchpoint(touchpoint);
     }
 
     fn moment(&mut self, place: usize, engine: &Engine) -> anyhow::Result<()> {
@@ -160,15 +170,11 @@ impl Witness for Evaluation {
     }
 
     fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+        self.examples.alerts(alerts);
         for alert in alerts.iter().filter(|alert| alert.phase == Phase::Opened) {
-            let opened = Opened {
-                customer_id: Arc::clone(&alert.customer_id),
-                item: alert.item.as_ref().map(|item| Arc::clone(&item.id)),
-                at: alert.event_time,
-            };
             let outcome = alert.outcome.map(|outcome| format!(" {}", self.settings.catalogue.text(outcome)));
             let kind = format!("{}{}", alert.kind, outcome.unwrap_or_default());
-            self.opened.entry(kind).or_default().push(opened);
+            self.opened.entry(kind).or_default().push(opened(alert));
         }
         Ok(())
     }
@@ -228,13 +234,18 @@ impl Evaluation {
         task
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    /// The labelled items of each outcome.
+    fn items(&self) -> BTreeMap<&str, Items> {
         let mut outcomes: BTreeMap<&str, Items> = BTreeMap::new();
         for row in &self.rows {
             let name = row.task.split('@').next().unwrap_or_default();
             let items = outcomes.entry(name).or_default();
             items.add(&row.customer_id, row.entity.as_ref(), row.bad, row.moment.as_of, row.outcome_at);
         }
+        outcomes
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
         let outcome = |(name, items): (&str, Items)| {
             let mut outcome = Outcome::new(name, items.bad());
             for (kind, opened) in &self.opened {
@@ -247,7 +258,28 @@ impl Evaluation {
             }
             outcome
         };
-        outcomes.into_iter().map(outcome).collect()
+        self.items().into_iter().map(outcome).collect()
+    }
+
+    /// Random alerts, each with what the labels say of it.
+    fn examples(&self) -> String {
+        let items = self.items();
+        self.examples.text(&self.settings, |alert| {
+            let judge = |(name, items): (&&str, &Items)| {
+                let right = items.judge(&[opened(alert)]).right;
+                let verdict = ["no label", "wrong", "right"].get(right.whole + right.part).copied().unwrap_or_default();
+                format!("{name} {verdict}")
+            };
+            items.iter().map(judge).collect::<Vec<_>>().join(", ")
+        })
+    }
+}
+
+fn opened(alert: &AlertChange) -> Opened {
+    Opened {
+        customer_id: Arc::clone(&alert.customer_id),
+        item: alert.item.as_ref().map(|item| Arc::clone(&item.id)),
+        at: alert.event_time,
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod console;
 mod demo;
 mod evaluate;
+mod examples;
 mod explain;
 mod feeds;
 mod files;

@@ -1,7 +1,7 @@
 //! An alert's story in plain words, from its records alone: every number in it is in them, as it stands there.
 
 use crate::engine::Settings;
-use crate::model::{AlertChange, Evidence, Phase, TermKind, Timestamp};
+use crate::model::{AlertChange, Evidence, ItemType, Phase, TermKind, Timestamp};
 use crate::rules::{Row, TABLE};
 
 /// The story of one alert: its changes, in order. Empty without any.
@@ -9,13 +9,14 @@ use crate::rules::{Row, TABLE};
 pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
     let Some(first) = changes.first() else { return String::new() };
     let summary = TABLE.iter().find(|row| row.name == first.kind).map_or("", |row: &Row| row.summary);
-    let item = first.item.as_ref().map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
+    let item = first.item.as_ref().filter(|item| item.item_type != ItemType::Customer);
+    let item = item.map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
     let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();
     let mut text = format!("{}{outcome} {:016x}: {summary}\n", first.kind, first.alert_id);
     text += &format!("customer {}{item}\n", first.customer_id);
     for change in changes {
         text += &format!("\n{}  {}\n", clock(change.event_time), happened(change));
-        if change.detected_at != change.event_time {
+        if change.detected_at > change.event_time {
             text += &format!("    a touchpoint came late: seen at {}\n", clock(change.detected_at));
         }
         if change.phase != Phase::Resolved {

@@ -96,6 +96,14 @@ fn the_table_shows_directions_and_says_what_rests_on_too_little() {
         assert!(answer.stdout.contains(text), "{text}: {}", answer.stdout);
     }
     assert!(answer.stderr.contains("labels.jsonl:2: not JSON"), "{}", answer.stderr);
+    let (rows, file) = (folder.path().join("labels.jsonl"), folder.path().join("x.jsonl"));
+    let command = ["evaluate", "--examples", "3", "--labels", rows.to_str().unwrap(), file.to_str().unwrap()];
+    let examples = touchline(&command).stdout;
+    assert!(
+        examples.contains("\nexample 1: leaves right\ndetractor ") && !examples.contains("example 2"),
+        "{examples}"
+    );
+    assert!(examples.contains("\n    2026-03-02 10:00:00 UTC  product_reviewed (review)\n"), "{examples}");
     let same = evaluate(folder.path(), &row("a", 23, 1, 1), &history(&[("a", 5)]), false);
     assert!(same.stdout.contains("all rows have the same label"), "{}", same.stdout);
 }

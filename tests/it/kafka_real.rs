@@ -162,6 +162,46 @@ impl Scene {
         assert_eq!(fates, self.replay("--journal").1);
     }
 
+    /// `explain` tells the same story from the journal and from a file of what was sent.
+    fn check_story(&self) {
+        let mut lines: BTreeMap<String, Vec<(usize, i64, String)>> = BTreeMap::new();
+        for (topic, name) in self.inputs.iter().enumerate() {
+            for record in broker::read(self.brokers, name, Isolation::Committed) {
+                let Ok(line) = String::from_utf8(record.payload.unwrap_or_default()) else { continue };
+                let Ok(touchpoint) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+                if let (Some(customer), Some(at)) =
+                    (touchpoint["customer_id"].as_str(), touchpoint["occurred_at"].as_i64())
+                {
+                    lines.entry(customer.to_owned()).or_default().push((topic, at, line));
+                }
+            }
+        }
+        // A file is read in order of event time: it tells of those whose touchpoints came in that order.
+        let in_order = |lines: &[(usize, i64, String)]| lines.is_sorted_by_key(|(topic, at, _)| (*topic, *at));
+        let alerts = lines_of(&self.lines("alerts"));
+        let changes: Vec<serde_json::Value> = alerts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let is_late = |change: &&serde_json::Value| change["detected_at"] != change["event_time"];
+        let late: BTreeSet<&str> =
+            changes.iter().filter(is_late).filter_map(|change| change["customer_id"].as_str()).collect();
+        let is_fit = |change: &&serde_json::Value| {
+            let customer = change["customer_id"].as_str().unwrap();
+            change["phase"] == "resolved" && !late.contains(customer) && in_order(&lines[customer])
+        };
+        let alert = changes.iter().find(is_fit).unwrap();
+        let (id, customer) = (alert["alert_id"].as_str().unwrap(), alert["customer_id"].as_str().unwrap());
+        let file = self.folder.path().join("customer.jsonl");
+        let own: Vec<&str> = lines[customer].iter().map(|(.., line)| line.as_str()).collect();
+        std::fs::write(&file, own.join("\n")).unwrap();
+        let explain = |rest: &[&str]| {
+            let answer = touchline(&[&["explain", "--config", &self.config("a"), "--alert", id], rest].concat());
+            assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+            answer.stdout
+        };
+        let story = explain(&["--brokers", self.brokers]);
+        assert_eq!(story, explain(&[file.to_str().unwrap()]));
+        assert!(story.contains("  opened, ") && story.contains("  resolved ("), "{story}");
+    }
+
     /// Replays and answers the alerts and the fates of the summary.
     fn replay(&self, road: &str) -> (String, Vec<(String, i64)>) {
         let answer = touchline(&["replay", road, "--config", &self.config("a")]);
@@ -314,6 +354,7 @@ fn a_drained_backlog_equals_its_journal_and_the_replay_of_its_topics() {
     service.stop();
     scene.check();
     scene.check_topics();
+    scene.check_story();
     assert_eq!(scene.check_restore(), 0, "a clean stop leaves nothing to replay");
 }
 
