@@ -200,7 +200,7 @@ impl ScoreRun<'_> {
 
 fn train(args: &TrainArgs) -> anyhow::Result<()> {
     let sets = args.labels.iter().map(|path| labels(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let lexicons = args.lexicon.iter().map(|path| text(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let lexicons = args.lexicon.iter().map(text).collect::<anyhow::Result<Vec<_>>>()?;
     let sentences = args.sentences.as_deref().map(text).transpose()?;
     let base = match &args.base {
         Some(path) => Some(model(path)?),

@@ -3,8 +3,9 @@
 
 use super::clauses::{Clauses, WHOLE};
 use super::fixed::{ONE, squash};
+use super::hash::chain;
 use super::lexicon::{Lexicon, role};
-use super::tokens::{Kind, Tokens, chain};
+use super::tokens::{Kind, Tokens};
 
 /// Rows of the table, a power of two.
 pub(super) const ROWS: usize = 1 << 17;
@@ -40,6 +41,7 @@ const _: () = assert!(DENSE.len() == DENSE_COUNT);
 
 /// The row of a hash.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the top 17 bits")]
 pub(super) const fn row_of(hash: u64) -> usize {
     (hash >> (64 - ROWS.trailing_zeros())) as usize
 }

@@ -3,7 +3,7 @@
 //! Built from text, `words<TAB>kind<TAB>value` a line, several words separated by `, `. A word of several parts is an
 //! idiom ("can't wait"). Later lines win over earlier ones; roles add up.
 
-use super::tokens::{chain, hash_phrase};
+use super::hash::{chain, hash_phrase};
 use serde::{Deserialize, Serialize};
 
 /// A word's part in a sentence, as bits.
@@ -124,6 +124,7 @@ const fn key(hash: u64) -> u32 {
     if low == 0 { 1 } else { low }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the top 15 bits")]
 const fn place(hash: u64) -> usize {
     // The top bits of a 64-bit hash fit.
     (hash >> (64 - SLOTS.trailing_zeros())) as usize
@@ -236,7 +237,7 @@ impl Lexicon {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sentiment::tokens::hash_word;
+    use crate::sentiment::hash::hash_word;
 
     #[test]
     fn words_and_idioms_are_found() {

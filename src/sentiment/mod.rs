@@ -15,10 +15,14 @@
 mod clauses;
 mod features;
 mod fixed;
+mod hash;
 mod language;
 mod lexicon;
 mod model;
 mod score;
+mod spelled;
+#[cfg(test)]
+mod tests;
 mod tokens;
 pub mod train;
 

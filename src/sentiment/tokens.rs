@@ -6,21 +6,14 @@
 //! hash. Text beyond ASCII is first rewritten: typographic quotes and dashes to plain ones, capitals to small letters,
 //! combining marks and variation selectors dropped.
 
+use super::hash::{IDENTITY_HASH, hash_16, hash_word, low, placeholder};
 use super::lexicon::{Entry, Lexicon, role};
+use super::spelled::Spelled;
 
 /// More tokens than this are not looked at.
 pub(super) const TOKENS_MAX: usize = 512;
 /// Bytes that may be read beyond the end of the text.
 const PADDING: usize = 32;
-/// A longer word is known by its beginning.
-const WORD_BYTES_MAX: usize = 64;
-
-const K1: u64 = 0x9e37_79b9_7f4a_7c15;
-const K2: u64 = 0xd6e8_feb8_6659_fd93;
-const K3: u64 = 0xa076_1d64_78bd_642f;
-const K4: u64 = 0xe703_7ed1_a0b4_28db;
-/// Stands for every word that names a group of people.
-const IDENTITY_HASH: u64 = K4;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,42 +55,6 @@ pub(super) struct Token {
 pub(super) struct Tokens {
     text: Vec<u8>,
     pub(super) all: Vec<Token>,
-}
-
-/// Product of two words, its halves folded together (the mixing step of wyhash).
-#[inline]
-const fn fold(a: u64, b: u64) -> u64 {
-    let product = (a as u128) * (b as u128);
-    (product as u64) ^ ((product >> 64) as u64)
-}
-
-#[inline]
-const fn hash_16(bytes: u128, before: u64) -> u64 {
-    fold((bytes as u64) ^ K1 ^ before, ((bytes >> 64) as u64) ^ K2)
-}
-
-/// Hash of a word in small letters.
-pub(super) fn hash_word(word: &[u8]) -> u64 {
-    let mut hash = 0;
-    for part in word.chunks(16) {
-        let mut bytes = [0; 16];
-        bytes.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-        hash = hash_16(u128::from_le_bytes(bytes), hash);
-    }
-    hash
-}
-
-/// Hash of a sequence of tokens that ends with `next`.
-#[inline]
-pub(super) const fn chain(before: u64, next: u64) -> u64 {
-    fold(before ^ K4, next ^ K3)
-}
-
-/// Hash of the first word, and of all words, of a phrase with blanks between them.
-pub(super) fn hash_phrase(phrase: &str) -> (u64, u64) {
-    let mut words = phrase.split(' ').map(|word| hash_word(word.as_bytes()));
-    let first = words.next().unwrap_or_default();
-    (first, words.fold(first, chain))
 }
 
 /// The beginning of a text as a word.
@@ -172,13 +129,18 @@ enum Start {
 
 static STARTS: [Start; 256] = starts();
 
+#[expect(clippy::cast_possible_truncation, reason = "of 256 entries")]
+const fn table_byte(place: usize) -> u8 {
+    place as u8
+}
+
 const fn starts() -> [Start; 256] {
     let mut table = [Start::Blank; 256];
     let mut byte = 0;
     while byte < 256 {
         #[expect(clippy::indexing_slicing, reason = "const code; the index is below the length")]
         {
-            table[byte] = match byte as u8 {
+            table[byte] = match table_byte(byte) {
                 b'a'..=b'z' | b'A'..=b'Z' => Start::Letter,
                 b'0'..=b'9' => Start::Digit,
                 b'@' => Start::Handle,
@@ -280,7 +242,7 @@ impl Cutter<'_> {
             Start::Handle => self.handle(at),
             Start::Wide => self.wide(at),
             Start::Mark => self.marks(at),
-            start => self.punctuation(at, start),
+            start @ (Start::Stop | Start::Pause) => self.punctuation(at, start),
         }
     }
 
@@ -292,13 +254,13 @@ impl Cutter<'_> {
 
     /// A placeholder for all tokens of a kind.
     fn push_any(&mut self, kind: Kind, start: usize, end: usize) -> usize {
-        self.push(kind, start, end, fold(K3, kind as u64 + 1), Entry::default())
+        self.push(kind, start, end, placeholder(kind as u64), Entry::default())
     }
 
     #[inline]
     fn word(&mut self, at: usize) -> usize {
         let bytes = self.bytes_16(at);
-        let mut word = eight(bytes as u64);
+        let mut word = eight(low(bytes));
         if word.length == 8 {
             word = sixteen(bytes);
         }
@@ -486,76 +448,5 @@ impl Cutter<'_> {
             (entry != Entry::default()).then_some((length, entry, hash))
         })?;
         Some(self.push(Kind::Symbol, at, at + length, hash, entry))
-    }
-}
-
-/// A word letter by letter, in small letters, with runs of a letter cut to two and to one.
-struct Spelled {
-    twice: [u8; WORD_BYTES_MAX],
-    once: [u8; WORD_BYTES_MAX],
-    lengths: [usize; 2],
-    last: u8,
-    run: usize,
-    repeated: bool,
-    letters: usize,
-    small: usize,
-}
-
-impl Default for Spelled {
-    fn default() -> Self {
-        Self {
-            twice: [0; WORD_BYTES_MAX],
-            once: [0; WORD_BYTES_MAX],
-            lengths: [0; 2],
-            last: 0,
-            run: 0,
-            repeated: false,
-            letters: 0,
-            small: 0,
-        }
-    }
-}
-
-impl Spelled {
-    fn twice(&self) -> &[u8] {
-        self.twice.get(..self.lengths[0]).unwrap_or_default()
-    }
-
-    fn once(&self) -> &[u8] {
-        self.once.get(..self.lengths[1]).unwrap_or_default()
-    }
-
-    const fn capitals(&self) -> bool {
-        self.small == 0 && self.letters > 1
-    }
-
-    /// The bytes of one character.
-    fn take(&mut self, character: &[u8]) {
-        for byte in character {
-            self.letters += usize::from(byte.is_ascii_alphabetic());
-            self.small += usize::from(byte.is_ascii_lowercase());
-            let lower = byte.to_ascii_lowercase();
-            self.run = if lower == self.last && lower.is_ascii_alphabetic() { self.run + 1 } else { 1 };
-            self.last = lower;
-            if self.run == 3 {
-                // The run began with two: all but one of them go from the shorter spelling.
-                self.repeated = true;
-                self.lengths[1] = self.lengths[1].saturating_sub(1);
-            }
-            if self.run <= 2 {
-                let [twice, once] = &mut self.lengths;
-                for (bytes, length) in [(&mut self.twice, twice), (&mut self.once, once)] {
-                    if let Some(place) = bytes.get_mut(*length) {
-                        *place = lower;
-                        *length += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the last byte back.
-    fn untake(&mut self) {
-        self.lengths = self.lengths.map(|length| length.saturating_sub(1));
     }
 }

@@ -17,9 +17,10 @@ pub use metrics::{Figures, Judged};
 
 use super::features::{DENSE, DENSE_COUNT, ROWS, Scratch};
 use super::fixed::{ONE, inverse_root};
+use super::hash::hash_word;
 use super::lexicon::Lexicon;
 use super::model::{Calibration, Description, Model, Source};
-use super::tokens::{Kind, hash_word};
+use super::tokens::Kind;
 use labels::Labelled;
 use regression::{CLASSES, Example, Weights, softmax};
 use std::collections::BTreeMap;
@@ -172,16 +173,21 @@ impl<'a> Set<'a> {
     }
 }
 
+/// A feature's number.
+fn narrow(feature: usize) -> u32 {
+    u32::try_from(feature).unwrap_or(u32::MAX)
+}
+
 fn example(row: &Labelled, lexicon: &Lexicon, scratch: &mut Scratch) -> Example {
     scratch.read(super::score::parts(&row.text).0, lexicon);
     let mut features = Vec::new();
-    let count = scratch.rows(|_, row, weight| features.push((row as u32, weight)));
+    let count = scratch.rows(|_, row, weight| features.push((narrow(row), weight)));
     #[expect(clippy::cast_possible_truncation, reason = "a single is precise enough for a feature")]
     let scaled = |weight: i32| (f64::from(weight) / 256.0 * inverse_root(count) as f64 / f64::from(1 << 20)) as f32;
     let mut features: Vec<(u32, f32)> = features.into_iter().map(|(row, weight)| (row, scaled(weight))).collect();
     #[expect(clippy::cast_possible_truncation, reason = "a single is precise enough for a feature")]
     let dense = scratch.dense().map(|value| (value as f64 / ONE as f64) as f32);
-    features.extend((ROWS as u32..).zip(dense).filter(|(_, value)| value.abs() > 0.0));
+    features.extend((narrow(ROWS)..).zip(dense).filter(|(_, value)| value.abs() > 0.0));
     Example { features, target: row.target, weight: 1.0 }
 }
 

@@ -68,7 +68,7 @@ mod tests {
         let found = sentences(text, 1).unwrap();
         assert!(found.len() > 4 && found.len() <= 12, "{}", found.len());
         assert!(found.iter().all(|sentence| !sentence.text.contains('{')));
-        assert_eq!(found.last().unwrap().target, [0.0, 0.5, 0.5]);
+        assert!(found.last().unwrap().target[2] > 0.4 && found.last().unwrap().target[0] < 0.1);
         assert_eq!(found, sentences(text, 1).unwrap());
         assert_ne!(found, sentences(text, 2).unwrap());
         assert_eq!(sentences("@x a\npositive\t{y}\n", 1), Err(2));
