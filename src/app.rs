@@ -98,7 +98,7 @@ fn compose(
     })
 }
 
-/// The partition count: all topics exist with one, and those that must be compacted are.
+/// The partition count: all topics exist with one, those that must be compacted are, and our records fit.
 pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
     let counts = topics::partition_counts(clients, topics)?;
     let partitions = topics::common_count(topics, &counts)
@@ -107,7 +107,9 @@ pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers)
         return Ok(partitions);
     }
     let differences = topics::differences(clients, topics, &counts)?;
-    let (fatal, others): (Vec<_>, Vec<_>) = differences.into_iter().partition(|line| line.contains("cleanup.policy"));
+    // These lose state; the rest is a matter of how long something is kept.
+    let is_fatal = |line: &String| line.contains("cleanup.policy") || line.contains("max.message.bytes");
+    let (fatal, others): (Vec<_>, Vec<_>) = differences.into_iter().partition(is_fatal);
     for difference in others {
         tracing::warn!(difference, "a topic is not set up as it should be; see `touchline topics`");
     }

@@ -296,7 +296,6 @@ fn accept(
     turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
     let taken = items::take(customer, settings, entry, scored);
-    turn.late_ms = taken.late_ms;
     turn.out.extend(taken.kept.iter().map(|(promise, wait_ms)| Output::Kept(*promise, *wait_ms)));
     turn.out.extend(std::iter::repeat_n(Output::ItemDropped, taken.dropped));
     let own = touch::touch(customer, settings, entry, scored, &taken);

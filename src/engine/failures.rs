@@ -23,7 +23,6 @@ pub(super) fn failure_of(
     let rule = &turn.settings.rules.service_failure;
     let kind = &entry?.kind;
     let late_ms = scored.due_at.filter(|_| kind.fulfils).map(|due| scored.occurred_at.since(due));
-    let late_ms = late_ms.or(turn.late_ms.filter(|late_ms| *late_ms >= rule.late_by.0));
     let this = |value| vec![Mark::of(scored, value).evidence(value)];
     if let Some(late_ms) = late_ms {
         let facts = Facts::LateMs(late_ms);

@@ -293,8 +293,6 @@ pub(super) struct Taken {
     pub(super) kept: Vec<(Name, i64)>,
     /// Items that gave way to newer ones.
     pub(super) dropped: usize,
-    /// How late the promises are that this touchpoint kept, in ms: the latest of them.
-    pub(super) late_ms: Option<i64>,
 }
 
 /// Takes a touchpoint into the items.
@@ -450,7 +448,6 @@ fn act(item: &mut OpenItem, settings: &Settings, entry: &KindEntry, scored: &Sco
     for kept in after.iter().filter(|kept| !before.contains(kept)) {
         taken.kept.push((kept.promise, kept.wait_ms));
         if kept.by.event == scored.event {
-            taken.late_ms = taken.late_ms.max(kept.late_ms);
             taken.signals.extend(signal(kept).map(|(_, signal)| signal));
         } else {
             taken.corrections.extend(signal(kept).map(|(by, signal)| (by, signal, 1)));

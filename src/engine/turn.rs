@@ -39,8 +39,6 @@ pub(super) struct Turn<'a> {
     pub(super) event_time: Timestamp,
     /// The touchpoint came after a later one.
     pub(super) out_of_order: bool,
-    /// How late the promise is that the touchpoint kept, in ms.
-    pub(super) late_ms: Option<i64>,
     pub(super) out: &'a mut Vec<Output>,
     /// An alert opened, changed or ended.
     pub(super) alert_changed: bool,
@@ -66,7 +64,6 @@ impl<'a> Turn<'a> {
             cause,
             event_time,
             out_of_order: false,
-            late_ms: None,
             out,
             alert_changed: false,
             alerts_moved: false,

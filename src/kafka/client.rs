@@ -61,12 +61,17 @@ impl Clients {
     }
 
     fn consumer(&self) -> ClientConfig {
+        self.consumer_of(&[("queued.max.messages.kbytes", "4096")])
+    }
+
+    /// `sizes` are defaults: the user's properties for consumers win.
+    fn consumer_of(&self, sizes: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.common();
         config.set("check.crcs", "true");
         config.set("queued.min.messages", "20000");
-        config.set("queued.max.messages.kbytes", "4096");
-        // A topic's answer is unpacked at once, ten times its size: larger ones cost memory and the processor's caches.
-        config.set("fetch.message.max.bytes", "131072");
+        for (name, value) in sizes {
+            config.set(*name, *value);
+        }
         config.set("fetch.queue.backoff.ms", "20");
         config.set("fetch.wait.max.ms", "100");
         self.guard_reading(&mut config);
@@ -88,7 +93,10 @@ impl Clients {
 
     /// A consumer of one input topic: ends are reported, statistics give the lag.
     pub(super) fn fetch(&self) -> ClientConfig {
-        let mut config = self.consumer();
+        // A topic's answer is unpacked at once, to ten times its size: larger ones cost memory and the processor's
+        // caches.
+        let mut config =
+            self.consumer_of(&[("queued.max.messages.kbytes", "1024"), ("fetch.message.max.bytes", "65536")]);
         config.set("enable.partition.eof", "true");
         config.set("statistics.interval.ms", "5000");
         config

@@ -70,17 +70,22 @@ const APPEND_TIME: (&str, Rule) = ("message.timestamp.type", Rule::Is("LogAppend
 const COMPACT: (&str, Rule) = ("cleanup.policy", Rule::Is("compact"));
 const DELETE: (&str, Rule) = ("cleanup.policy", Rule::Is("delete"));
 
+/// What dead letters, images (`limits.customer_bytes_max` and what one touchpoint adds to it) and journal records stay
+/// below, and what the client sends at most.
+const RECORD_BYTES_MAX: i64 = 1_000_000;
+
 impl Topics {
     /// The topics that are ours and the rules of each.
     fn rules(&self) -> [(&str, Vec<(&'static str, Rule)>); 5] {
         let kept = |days: i64| ("retention.ms", Rule::AtLeast(days * DAY_MS));
         let unlimited = ("retention.bytes", Rule::Is("-1"));
+        let size = || ("max.message.bytes", Rule::AtLeast(RECORD_BYTES_MAX));
         [
             (&self.alerts, vec![DELETE, kept(7), APPEND_TIME]),
             (&self.experience, vec![COMPACT]),
-            (&self.dlq, vec![DELETE, kept(14)]),
-            (&self.images, vec![COMPACT, APPEND_TIME]),
-            (&self.journal, vec![DELETE, kept(7), unlimited, APPEND_TIME]),
+            (&self.dlq, vec![DELETE, kept(14), size()]),
+            (&self.images, vec![COMPACT, APPEND_TIME, size()]),
+            (&self.journal, vec![DELETE, kept(7), unlimited, APPEND_TIME, size()]),
         ]
     }
 

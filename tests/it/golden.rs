@@ -196,6 +196,25 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("rated", "detractor", "resolved", "warning", 7 * DAY + 4),
         ],
     ),
+    (
+        "promises",
+        &[
+            // Due after two days: half a point of the time used, 0.6 overdue, 0.4 for four pieces. The severity of one alert
+            // rises while another fires.
+            ("late", "promise_overdue", "opened", "info", 2 * DAY),
+            ("late", "outcome_risk", "opened", "high", 2 * DAY),
+            ("late", "promise_overdue", "updated", "high", 3 * DAY),
+            ("late", "promise_overdue", "updated", "critical", 4 * DAY),
+            ("late", "promise_overdue", "resolved", "critical", 5 * DAY),
+            ("late", "outcome_risk", "resolved", "high", 6 * DAY),
+            // One piece, half a day late: 1.1 at most.
+            ("calm", "promise_overdue", "opened", "info", 2 * DAY),
+            ("calm", "promise_overdue", "resolved", "info", 2 * DAY + 12 * HOUR),
+            // 0.1 · log2(1 + days) passes 0.5 after 31 days; it is read every week.
+            ("lapsed", "churn_risk", "opened", "warning", 35 * DAY),
+            ("lapsed", "churn_risk", "resolved", "warning", 40 * DAY),
+        ],
+    ),
     ("own_topic", &[("c-17", "detractor", "opened", "warning", 2 * HOUR)]),
 ];
 

@@ -12,6 +12,60 @@ use touchline::model::{
 };
 
 const START: Timestamp = Timestamp(1_772_442_000_000);
+/// Promises of ours and of the customer's, kept, broken and opened anew, and outcomes that read every term.
+const PROMISES: &str = r#"
+profile = "waits.profile.toml"
+
+[[outcome]]
+name = "bad_end"
+terms = ["due", "long_wait", "no_answer", "size", "perception"]
+open = 0.9
+close = 0.6
+
+[[outcome]]
+name = "lapse"
+kind = "churn_risk"
+terms = ["size", "rhythm"]
+items = ["order"]
+open = 0.4
+close = 0.1
+
+[items]
+measures = [{ name = "clicks", counts = "rage_clicked", weight = 0.2, from = 0 }]
+
+[catalogue.promises.delivery]
+[catalogue.promises.reply]
+[catalogue.promises.answer]
+party = "customer"
+
+[catalogue.kinds.order_completed]
+purchase = true
+direction = "inbound"
+opens = [{ promise = "delivery", due = "+1h" }, { promise = "reply" }]
+
+[catalogue.kinds.contact_abandoned]
+opens = [{ promise = "reply", due = "+10m" }]
+
+[catalogue.kinds.contact_resolved]
+keeps = ["reply"]
+
+[catalogue.kinds.order_delivered]
+keeps = ["delivery", "reply"]
+opens = [{ promise = "answer" }]
+
+[catalogue.kinds.survey_answered]
+keeps = ["answer"]
+
+[catalogue.kinds.compensation_granted]
+breaks = ["delivery"]
+
+[catalogue.kinds.order_cancelled_by_merchant]
+breaks = ["delivery", "reply"]
+closes = true
+"#;
+/// 20 waits of 7 to 14 minutes and as many of hours.
+const PROFILE: &str =
+    "[promises.delivery]\ncounts = [[24, 20], [56, 20]]\n[promises.answer]\ncounts = [[24, 20], [56, 20]]\n";
 const MINUTE_MS: i64 = 60_000;
 const CUSTOMERS: [&str; 3] = ["anna", "ben", "chris"];
 const ORDERS: [&str; 2] = ["o-1", "o-2"];
@@ -85,7 +139,7 @@ fn history() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn settings() -> Arc<Settings> {
-    Config::load(None, &|_| Err("no files here".into())).unwrap().settings
+    Config::load(Some(PROMISES), &|_| Ok(PROFILE.into())).unwrap().settings
 }
 
 /// Turns steps into inputs: the same history always gives the same times and identities.
@@ -324,8 +378,16 @@ fn without_silence() -> Arc<Settings> {
 fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<&'static str>) {
     feed(engine, &[last]);
     let view = engine.view(CUSTOMERS[0]).unwrap();
-    let levels =
-        ["sentiment_drop", "expectation_gap", "high_effort", "double_deviation", "detractor", "indirect_negative"];
+    let levels = [
+        "sentiment_drop",
+        "expectation_gap",
+        "high_effort",
+        "double_deviation",
+        "detractor",
+        "indirect_negative",
+        "outcome_risk",
+        "churn_risk",
+    ];
     let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.0).filter(|kind| !levels.contains(kind)).collect();
     open.sort_unstable();
     (view.figures, open)
