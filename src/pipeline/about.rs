@@ -25,7 +25,21 @@ pub(super) fn item_type(plan: &Plan, touchpoint: &Touchpoint<'_>, position: Posi
     plan.inputs.get(*input)?.item.iter().copied().find(has)
 }
 
-/// Values of the configured measures; what is no number is left out.
+/// How many measures' attributes are there but hold no number, or due moments that are none.
+pub(super) fn unreadable(plan: &Plan, touchpoint: &Touchpoint<'_>) -> u64 {
+    let given =
+        |field: &str| field.strip_prefix("/attributes/").is_some_and(|name| attribute(touchpoint, name).is_some());
+    let fields = plan.settings.items.measures.iter().filter_map(|measure| measure.field.as_deref());
+    let measures = fields.filter(|field| given(field) && number(touchpoint, field).is_none()).count();
+    let entry = plan.settings.catalogue.kind(Name::of(&touchpoint.kind));
+    let named = entry.map_or(&[][..], |entry| &entry.opens).iter().filter(|opening| match &opening.due {
+        Some(Due::Attribute(name)) => attribute(touchpoint, name).is_some(),
+        Some(Due::DueAt | Due::After(_)) | None => false,
+    });
+    (measures + named.count() - dues(entry, touchpoint).len()) as u64
+}
+
+/// Values of the configured measures; what is no number is left out, and counted by [`unreadable`].
 pub(super) fn measures(plan: &Plan, touchpoint: &Touchpoint<'_>) -> Vec<(u8, Micro)> {
     let measures = (0_u8..).zip(&plan.settings.items.measures);
     measures.filter_map(|(index, measure)| Some((index, number(touchpoint, measure.field.as_deref()?)?))).collect()

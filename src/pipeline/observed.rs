@@ -40,6 +40,8 @@ pub struct Observed {
     pub unknown_kinds: u64,
     /// Alerts not opened because of the daily cap.
     pub capped: u64,
+    /// Attributes that should be a measure's number or a due moment, and are not.
+    pub unreadable: u64,
     /// Items that gave way to newer ones of the same customer.
     pub items_dropped: u64,
     /// Promises kept: which, and after how many ms.

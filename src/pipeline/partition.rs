@@ -2,7 +2,7 @@
 
 use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
-use super::{Observed, ObservedAlert, Plan, limits, murmur};
+use super::{Observed, ObservedAlert, Plan, about, limits, murmur};
 use crate::codec::encode;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
@@ -189,6 +189,7 @@ impl Partition {
             self.see_channel(touchpoint.channel);
             return Fate::Applied;
         }
+        self.observed.unreadable += about::unreadable(&self.plan, touchpoint);
         let (scored, known) = score(&self.plan, &self.scorer, touchpoint, raw.position, &mut self.texts);
         self.see(&scored, known);
         let fate = self.apply(scored, raw.recorded_at);

@@ -1,7 +1,7 @@
 use super::score::{Texts, score};
 use super::*;
 use crate::config::Config;
-use crate::model::{Position, SignalSource, Timestamp};
+use crate::model::{ItemType, Micro, Position, SignalSource, Timestamp};
 use crate::sentiment::Scorer;
 
 const NOON: i64 = 1_700_000_000_000;
@@ -166,4 +166,28 @@ fn payloads_too_large_for_the_broker_are_cut_in_the_dead_letters() {
     partition.stage(ImagesDue::Due, &mut staged);
     assert_eq!(staged.dlq[0].value.as_ref().unwrap().len(), 900 * 1024);
     assert!(staged.dlq[0].headers.iter().any(|(name, _)| *name == "touchline.truncated"));
+}
+
+#[test]
+fn what_a_touchpoint_says_of_its_item_is_read_and_what_cannot_be_is_counted() {
+    let plan = plan(
+        "[items]\nmeasures = [{ name = \"pieces\", field = \"/attributes/pieces\" }]\nsegments = [\"state\"]\n\
+         [catalogue.promises.delivery]\n\
+         [catalogue.kinds.odd]\nopens = [{ promise = \"delivery\", due = \"/attributes/promised\" }]",
+        0,
+    );
+    for (attributes, measures, dues, unreadable) in [
+        (r#"{"pieces":2.5,"promised":"2026-01-02T00:00:00Z"}"#, vec![(0, Micro(2_500_000))], 1, 0),
+        (r#"{"pieces":"3","promised":1700000000000}"#, vec![(0, Micro::whole(3))], 1, 0),
+        (r#"{"pieces":"many","promised":"soon"}"#, vec![], 0, 2),
+        ("{}", vec![], 0, 0),
+    ] {
+        let record = json("c", 1, NOON, &format!(r#","order_id":"o-1","attributes":{attributes}"#));
+        let raw = raw(0, &record);
+        let touchpoint = plan.decode(&raw).unwrap();
+        let (scored, _) = score(&plan, &Scorer::new(), &touchpoint, raw.position, &mut Texts::default());
+        assert_eq!((&scored.measures, scored.dues.len()), (&measures, dues), "{attributes}");
+        assert_eq!(scored.item(), Some((ItemType::Order, "o-1")));
+        assert_eq!(about::unreadable(&plan, &touchpoint), unreadable, "{attributes}");
+    }
 }

@@ -94,6 +94,7 @@ impl Signals for Metrics {
         self.unknown_kinds_total().inc_by(observed.unknown_kinds);
         self.alerts_capped_total().inc_by(observed.capped);
         self.items_dropped_total().inc_by(observed.items_dropped);
+        self.unreadable_attributes_total().inc_by(observed.unreadable);
         self.images_total().inc_by(committed.images);
         self.journal_bytes_total().inc_by(committed.journal_bytes);
     }
@@ -146,6 +147,7 @@ mod tests {
             unknown_kinds: 6,
             capped: 7,
             items_dropped: 8,
+            unreadable: 9,
             kept: Vec::new(),
         }
     }
@@ -184,6 +186,7 @@ mod tests {
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
             "items_dropped_total 8",
+            "unreadable_attributes_total 9",
             "images_total 8",
             "journal_bytes_total 900",
             "transactions_total{outcome=\"aborted\"} 1",
