@@ -73,11 +73,7 @@ impl Row {
     fn take(row: &mut Node<'_>) -> Result<Self, String> {
         let moment = Moment::take(row)?;
         let task = rows::text(row, "task")?.unwrap_or_else(|| "outcome".to_owned());
-        let bad = match rows::text(row, "label")?.as_deref() {
-            Some("0" | "false") => false,
-            Some("1" | "true") => true,
-            _ => return Err("label must be 0 or 1".to_owned()),
-        };
+        let bad = rows::label(row)?;
         let outcome_at = rows::time(row, "outcome_ts")?;
         let baseline = row.take("baseline");
         let mut numbers = numbers_of(&baseline, "");

@@ -1,9 +1,12 @@
 //! The command line: one file per command, each with its arguments and a `run`.
 
 mod as_of;
+mod backtest;
+mod cases;
 mod check;
 mod console;
 mod demo;
+mod difference;
 mod evaluate;
 mod examples;
 mod explain;
@@ -21,6 +24,7 @@ mod scoreboard;
 mod sentiment;
 mod simulate;
 mod summary;
+mod test;
 mod topics;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +57,10 @@ enum Command {
     Replay(replay::Args),
     /// How well scores and alerts foretold what happened, by a file of labels
     Evaluate(evaluate::Args),
+    /// Two configurations over the same history, and the difference in alerts
+    Backtest(backtest::Args),
+    /// Your own cases against your configuration: touchpoints in, expected alerts out
+    Test(test::Args),
     /// The story of an alert or a customer in plain words
     Explain(explain::Args),
     /// Every rule in force, in words, with its settings
@@ -79,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),

@@ -51,6 +51,15 @@ pub(super) fn time(row: &mut Node<'_>, name: &str) -> Result<Option<Timestamp>, 
     read.map(Some).ok_or_else(|| format!("{name} is neither RFC 3339 with an offset nor milliseconds since 1970"))
 }
 
+/// Takes the label out of a row: true when it turned out bad.
+pub(super) fn label(row: &mut Node<'_>) -> Result<bool, String> {
+    match text(row, "label")?.as_deref() {
+        Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        _ => Err("label must be 0 or 1".to_owned()),
+    }
+}
+
 /// Takes a row: the bytes of a JSON object, and its fields.
 type TakeRow<'a> = dyn FnMut(&[u8], &mut Node<'_>) -> Result<(), String> + 'a;
 

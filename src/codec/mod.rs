@@ -125,7 +125,7 @@ pub enum Format {
 }
 
 /// One `[[input]]`, validated: how its records are read. Built by `config`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// Its name in messages and metrics.
     pub name: String,

@@ -88,10 +88,12 @@ pub(super) fn check(canonical: &Canonical, has_profile: bool, problems: &mut Vec
         if terms.is_empty() || terms.len() < outcome.terms.len() {
             problem("terms", "empty, or a term twice", "due, long_wait, no_answer, size, perception, rhythm");
         }
-        for term in terms {
-            if let Some(missing) = missing(canonical, has_profile, term) {
-                problem("terms", &format!("\"{}\" would always be 0", term.as_str()), missing);
-            }
+        // Without a profile the terms of waits are 0, and the others still foretell something.
+        let lacks: Vec<_> = terms.iter().filter_map(|term| missing(canonical, has_profile, *term)).collect();
+        if lacks.len() == terms.len()
+            && let (Some(term), Some(lack)) = (terms.first(), lacks.first())
+        {
+            problem("terms", &format!("\"{}\" would always be 0", term.as_str()), lack);
         }
     }
 }

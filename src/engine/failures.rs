@@ -100,8 +100,14 @@ pub(super) fn read_double_deviation(turn: &mut Turn<'_>, customer: &mut Customer
         perception: derived.figures.perception,
     };
     let lines: Vec<Evidence> = recent.iter().map(|mark| mark.evidence(Micro::ONE)).collect();
+    let mut reading = double_deviation::read(rule, &facts);
     let subject = Subject { kind: Kind::DoubleDeviation, item: None, origin: recent.last().copied().unwrap_or(first) };
-    turn.judge(customer, &subject, double_deviation::read(rule, &facts), Basis::Lines(&lines));
+    // The failures are older than the window by now: the alert stands by what it was told with.
+    let basis = if lines.is_empty() { Basis::Origin } else { Basis::Lines(&lines) };
+    if lines.is_empty() {
+        reading.after = first.value;
+    }
+    turn.judge(customer, &subject, reading, basis);
 }
 
 fn known_origin(customer: &Customer) -> Option<Mark> {

@@ -6,11 +6,13 @@
 mod alerts;
 mod auc;
 mod calibration;
+mod episodes;
 mod quantiles;
 mod story;
 
 pub use alerts::{ACTIVE_DAYS, Activity, Hits, Items, Opened, days};
 pub use auc::{Auc, Case, auc};
 pub use calibration::{Bin, bins};
+pub use episodes::{About, Episode, Episodes, Match, matches};
 pub use quantiles::{Quartiles, Share, quartiles};
 pub use story::{clock, story};

@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod as_of;
 #[cfg(test)]
+mod backtest;
+#[cfg(test)]
 mod broker;
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
