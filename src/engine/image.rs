@@ -303,6 +303,7 @@ impl Writer<'_> {
                 self.time(until);
                 self.out.push(severity as u8);
             }
+            State::Ended { expired } => self.out.push(3 + u8::from(expired)),
         }
         self.option(alert.outcome.as_ref(), |writer, outcome| writer.u64(outcome.0.into()));
         put_hash(self.out, alert.alert_id);
@@ -435,6 +436,7 @@ impl Parser<'_> {
                 State::Firing { since, closing, severity: self.severity()? }
             }
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
+            code @ (3 | 4) => State::Ended { expired: code == 4 },
             _ => return Err(Damaged),
         };
         let outcome = self.option(Self::name)?;

@@ -6,7 +6,8 @@ use super::items::{OpenItem, Promise};
 use super::pressure::{risk, terms};
 use super::settings::Settings;
 use super::turn::{Basis, Subject, Turn};
-use crate::model::{Evidence, Micro, Name, TermKind, Timestamp};
+use crate::model::{Evidence, Item, Micro, Name, TermKind, Timestamp};
+use crate::rules::lifecycle::State;
 use crate::rules::outcome_risk::{Outcome, OutcomeKind};
 use crate::rules::promises::PromiseEntry;
 use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_overdue};
@@ -38,6 +39,15 @@ pub(super) fn read(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Deriv
     }
     for Read { subject, outcome, reading, evidence } in reads {
         turn.judge_outcome(customer, &subject, outcome, reading, Basis::Lines(&evidence));
+    }
+    if known_before {
+        let Customer { alerts, items, .. } = customer;
+        let is_there = |item: &Item| items.iter().any(|open| open.is_open() && open.item == *item);
+        alerts.retain(|alert| {
+            !matches!(alert.state, State::Ended { .. })
+                || !alert.kind.is_about_promises()
+                || alert.item.as_ref().is_some_and(is_there)
+        });
     }
 }
 

@@ -44,7 +44,7 @@ impl Engine {
         perception_lines.push(line("older touchpoints", rest));
         let open_alerts = customer.alerts.iter().filter_map(|alert| match alert.state {
             State::Firing { since, severity, .. } => Some((alert.kind.name(), alert.alert_id, severity, since)),
-            State::Pending { .. } | State::Cooling { .. } => None,
+            State::Pending { .. } | State::Cooling { .. } | State::Ended { .. } => None,
         });
         Some(View {
             customer_id: Arc::from(customer_id),
