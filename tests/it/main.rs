@@ -34,6 +34,8 @@ mod kafka_real;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod laws_on_data;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod replay;
