@@ -142,7 +142,15 @@ fn the_hash_covers_what_decides_outputs_and_nothing_else() {
             "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\"\nitem = [\"order_id\", \"conversation_id\"]"
         )
     );
+    assert_eq!(
+        plain,
+        hash(
+            "[pipeline]\ndlq_consecutive_max = 5\nimages_per_commit = 0.5\ntail_max = 7\ncheckpoint_interval = \"5m\""
+        ),
+        "when a partition stops and when images are written"
+    );
     for changed in [
+        "[pipeline]\nfuture_skew = \"6m\"",
         "[engine]\nlateness = \"25h\"",
         "[rules.detractor]\nnps = 5",
         "[catalogue.kinds.x]",
