@@ -189,6 +189,12 @@ fn the_examples_are_valid() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/");
         let beside = |path: &str| std::fs::read_to_string(format!("{folder}{path}")).map_err(|error| error.to_string());
         assert_eq!(Config::load(Some(text), &beside).map(|config| config.inputs.len()), Ok(1), "{name}");
+        // A form of data, laid over a kind of business: no half-life, threshold or lifecycle.
+        let table: Table = text.parse().unwrap();
+        let of_the_form = ["extends", "profile", "input", "context", "outcome", "items", "scoring", "catalogue"];
+        assert!(table.keys().all(|key| of_the_form.contains(&key.as_str())), "{name}");
+        assert!(!table["catalogue"].as_table().unwrap().contains_key("journeys"), "{name}: deadlines");
+        assert!(table["extends"].as_str().unwrap().starts_with("../"), "{name}");
     }
 }
 
