@@ -150,7 +150,19 @@ impl Engine {
         TABLE.iter().map(|row| row.name).zip(open).collect()
     }
 
-    /// The settings it was made with.
+    /// Goes on under other settings: the timers follow them, nothing else changes until a customer is read again. Call it
+    /// between transactions only.
+    pub fn configure(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        for slot in self.store.slots() {
+            if unpack(self.store.packed(slot), &mut self.scratch) {
+                self.store.reschedule(slot, self.scratch.deadline(&self.settings));
+            }
+        }
+        self.store.settle_front();
+    }
+
+    /// The settings in force.
     #[must_use]
     pub const fn settings(&self) -> &Arc<Settings> {
         &self.settings

@@ -223,3 +223,29 @@ pub struct Settings {
     /// Tiers whose customers' alerts are one severity higher.
     pub high_value_tiers: BTreeSet<String>,
 }
+
+impl Settings {
+    /// Which list of `earlier` these settings do not begin with: the state of customers names measures, segments and
+    /// context attributes by their places, so new ones may only be added at the end.
+    #[must_use]
+    pub fn misplaced(&self, earlier: &Self) -> Option<&'static str> {
+        let (items, before) = (&self.items, &earlier.items);
+        let measures = before.measures.iter().zip(&items.measures);
+        let context = earlier.context.iter().zip(&self.context);
+        [
+            (
+                "items.measures",
+                items.measures.len() >= before.measures.len()
+                    && measures.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+            ("items.segments", items.segments.starts_with(&before.segments)),
+            (
+                "context",
+                self.context.len() >= earlier.context.len()
+                    && context.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(key, fits)| (!fits).then_some(key))
+    }
+}

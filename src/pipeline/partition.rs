@@ -73,7 +73,8 @@ impl Partition {
     /// The restore of a partition: feed it the topics, then give its [`Restored`] to [`Self::restored`].
     #[must_use]
     pub fn restorer(plan: &Plan, partition: i32, fresh_epoch: u64) -> Restorer {
-        Restorer::new(Arc::clone(&plan.settings), identity(plan, partition), policy(plan), fresh_epoch)
+        let identity = identity(plan, partition);
+        Restorer::new(Arc::clone(&plan.settings), plan.settings_of, identity, policy(plan), fresh_epoch)
     }
 
     /// A partition as restored.
@@ -475,7 +476,8 @@ impl Partition {
 
 fn identity(plan: &Plan, partition: i32) -> Identity {
     let sources = plan.sources.iter().map(|(name, _)| name.clone()).collect();
-    Identity { partition, sources, config_hash: plan.config_hash }
+    let configuration = Arc::clone(&plan.configuration);
+    Identity { partition, sources, config_hash: plan.config_hash, configuration }
 }
 
 const fn policy(plan: &Plan) -> ImagePolicy {
