@@ -265,12 +265,12 @@ impl Store {
 
     /// Every slot there is, free ones too.
     pub(super) fn slots(&self) -> std::ops::Range<u32> {
-        0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+        0..u32::try_from(self.entries.entries.len()).unwrap_or(u32::MAX)
     }
 
     /// Gives a customer another deadline, as committed.
     pub(super) fn reschedule(&mut self, slot: u32, deadline: Timestamp) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         self.timers.remove(&(entry.scheduled, slot));
         (entry.deadline, entry.scheduled) = (deadline, deadline);
         self.timers.insert((deadline, slot));
