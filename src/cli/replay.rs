@@ -4,8 +4,7 @@ use super::feeds::{Feeds, sources};
 use super::files::Held;
 use super::summary::Summary;
 use super::{as_of, exit, load, replay_topics};
-use crate::model::Touchpoint;
-use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged, partition_of};
+use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
 use crate::sentiment::Scorer;
 use anyhow::Context as _;
 use std::fs::File;
@@ -151,11 +150,12 @@ impl Replay {
     fn records(&mut self, plan: &Plan, run: &[Held]) {
         let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
         let decoded: Vec<_> = run.iter().map(|held| plan.decode(&held.raw())).collect();
-        let home = |decoded: &Result<Touchpoint<'_>, _>| match decoded {
-            Ok(touchpoint) if count > 1 => partition_of(touchpoint.customer_id.as_bytes(), count),
+        let home = |(held, decoded): (&Held, &Result<_, _>)| match decoded {
+            Ok(touchpoint) if count > 1 => plan.home(&held.raw(), touchpoint, count),
             _ => 0,
         };
-        let homes: Vec<_> = decoded.iter().map(|decoded| usize::try_from(home(decoded)).unwrap_or(0)).collect();
+        let homes = run.iter().zip(&decoded).map(|record| usize::try_from(home(record)).unwrap_or(0));
+        let homes: Vec<_> = homes.collect();
         for (touchpoint, home) in decoded.iter().zip(&homes) {
             if let (Ok(touchpoint), Some(partition)) = (touchpoint, self.partitions.get(*home)) {
                 partition.engine().warm(&touchpoint.customer_id);
