@@ -161,11 +161,12 @@ impl Timing {
 pub struct Limits {
     /// Customers per partition; then the longest-silent one without open alert or item is expired.
     pub customers_per_partition: u32,
-    /// Encoded bytes of one customer; at it further touchpoints are refused as `customer_bytes`.
+    /// Encoded bytes of one customer; a touchpoint that would take them beyond is refused. A timer may still add an alert.
     pub customer_bytes_max: u32,
     /// Event identities remembered per customer to find duplicates.
     pub dedup_entries: u32,
-    /// Open failures, journeys and conversations remembered per customer, each; the oldest is dropped.
+    /// Items, failures, journeys, conversations, contacts and the like remembered per customer, each; the oldest gives way
+    /// and is counted.
     pub open_items_max: u32,
 }
 

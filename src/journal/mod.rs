@@ -67,7 +67,7 @@ use crate::model::{Timestamp, wire::Damaged};
 pub const FORMAT: u8 = 2;
 
 /// Version of the engine's arithmetic: raised when the same entries would give another state or other alerts.
-pub const ENGINE_VERSION: u64 = 1;
+pub const ENGINE_VERSION: u64 = 2;
 
 /// Largest journal record in bytes; well below every broker's default of 1 MiB.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;

@@ -85,11 +85,14 @@ impl Plan {
         })
     }
 
-    /// Whether the input of a source takes the customer id from the record's key.
+    /// The partition, of so many, where a record's customer lives. The key decides only where the mapping takes the id from
+    /// it: a topic keyed by anything else would spread a customer over engines.
     #[must_use]
-    pub fn takes_id_from_key(&self, source: u16) -> bool {
-        let input = self.sources.get(usize::from(source)).and_then(|(_, input)| self.inputs.get(*input));
-        input.is_some_and(codec::Input::takes_id_from_key)
+    pub fn home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>, partitions: i32) -> i32 {
+        let source = self.sources.get(usize::from(raw.position.source));
+        let input = source.and_then(|(_, input)| self.inputs.get(*input));
+        let key = raw.key.filter(|_| input.is_some_and(codec::Input::takes_id_from_key));
+        partition_of(key.unwrap_or(touchpoint.customer_id.as_bytes()), partitions)
     }
 }
 
