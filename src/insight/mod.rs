@@ -7,7 +7,9 @@ mod alerts;
 mod auc;
 mod calibration;
 mod episodes;
+mod logistic;
 mod quantiles;
+mod scorecard;
 mod story;
 
 pub use alerts::{ACTIVE_DAYS, Activity, Hits, Items, Opened, days};
@@ -15,4 +17,5 @@ pub use auc::{Auc, Case, auc};
 pub use calibration::{Bin, bins};
 pub use episodes::{About, Episode, Episodes, Match, matches};
 pub use quantiles::{Quartiles, Share, quartiles};
+pub use scorecard::{Case as Trained, Learned, Scorecard, single_areas};
 pub use story::{clock, story};
