@@ -56,6 +56,8 @@ pub struct Column {
     pub unit: Unit,
     /// A derived figure, as against a feature for training.
     pub is_figure: bool,
+    /// It reads an attribute that no score may use (`items.protected`).
+    pub is_protected: bool,
     source: Source,
 }
 
@@ -153,7 +155,17 @@ impl Features {
 }
 
 fn columns(settings: &Settings) -> Vec<Column> {
-    let figure = |name: &str, unit, source| Column { name: name.to_owned(), unit, is_figure: true, source };
+    let items = &settings.items;
+    let figure = |name: &str, unit, source| {
+        let is_protected = if let Source::Measure(at) | Source::MeasureSum(at) = source {
+            items.measures.get(at).is_some_and(|measure| items.protected_by(measure).is_some())
+        } else if let Source::Segment(at) = source {
+            items.segments.get(at).is_some_and(|name| items.protected.contains(name))
+        } else {
+            false
+        };
+        Column { name: name.to_owned(), unit, is_figure: true, is_protected, source }
+    };
     let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
     let mut columns = vec![
         figure("index", Unit::Count, Source::Index),

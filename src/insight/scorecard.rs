@@ -215,7 +215,7 @@ fn rounded(value: i64) -> i64 {
 /// How well each column tells bad rows from others by its bins alone: the area under the ROC curve of the shares of bad rows
 /// in its bins, for those of `columns`. One that does nearly all alone was probably made from the outcome.
 #[must_use]
-pub fn single_areas(cases: &[Case<'_>], is_category: &[bool], columns: &[usize]) -> BTreeMap<usize, f64> {
+pub(super) fn single_areas(cases: &[Case<'_>], is_category: &[bool], columns: &[usize]) -> BTreeMap<usize, f64> {
     let mut areas = BTreeMap::new();
     for column in columns {
         let values: Vec<Option<i64>> = cases.iter().map(|case| case.values.get(*column).copied().flatten()).collect();
