@@ -176,7 +176,12 @@ impl Samples {
                 moments.extend(labelled.sampled(item).into_iter().map(|at| (at, bad, None)));
             }
             let fold = fold_of(&item.customer_id);
-            let row = |(at, bad, task)| Row { customer, fold, item: number, at, bad, task, values: Vec::new() };
+            let outcome_at =
+                labelled.rows_of(item).first().and_then(|row| row.outcome_at).filter(|_| labelled.is_sampled);
+            let row = |(at, bad, task)| {
+                let is_last = outcome_at == Some(at);
+                Row { customer, fold, item: number, at, bad, task, is_last, values: Vec::new() }
+            };
             samples.rows.extend(moments.into_iter().map(row));
         }
         let moments: Vec<Timestamp> = samples.rows.iter().map(|row| row.at).collect();

@@ -4,7 +4,7 @@ use super::train::Samples;
 use super::train_moments::Labelled;
 use crate::engine::{Column, Settings, Unit};
 use crate::insight::{
-    Alerted, Auc, Case, Columns, Course, Learned, Row, Trained, auc, bands, calibration_error, cases, single_areas,
+    Alerted, Auc, Case, Columns, Course, Learned, Row, Trained, auc, calibration_error, cases, single_areas,
 };
 use crate::model::Micro;
 use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
@@ -113,14 +113,12 @@ impl Report<'_> {
             let is_own = |row: &Row| row.task == Some(number);
             let judged = cases(self.rows, &self.trained.scores, is_own);
             let later = cases(self.rows, &self.trained.later, is_own);
-            let scores = self.rows.iter().zip(&self.trained.scores).filter(|(row, _)| is_own(row));
-            let scores: Vec<(i64, bool)> = scores.filter_map(|(row, score)| Some(((*score)?, row.bad))).collect();
             text += &format!(
                 "{name:<28}{:>7}{:>7}  {:<20}{:>6.3}  {:<20}  {}\n",
                 judged.len(),
                 judged.iter().filter(|case| case.bad).count(),
                 shown(auc(&judged)),
-                calibration_error(&bands(&scores)),
+                calibration_error(&judged),
                 shown(auc(&later)),
                 self.best_baseline(name),
             );

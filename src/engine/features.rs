@@ -30,6 +30,7 @@ use super::customer::Customer;
 use super::figures::{Derived, derive};
 use super::items::{OpenItem, Promise};
 use super::pressure::{self, Term};
+use super::settings::Items;
 use super::{Engine, Output, Settings, image, week};
 use crate::model::time::DAY_MS;
 use crate::model::{Micro, Name, Timestamp};
@@ -156,15 +157,12 @@ impl Features {
 
 fn columns(settings: &Settings) -> Vec<Column> {
     let items = &settings.items;
-    let figure = |name: &str, unit, source| {
-        let is_protected = if let Source::Measure(at) | Source::MeasureSum(at) = source {
-            items.measures.get(at).is_some_and(|measure| items.protected_by(measure).is_some())
-        } else if let Source::Segment(at) = source {
-            items.segments.get(at).is_some_and(|name| items.protected.contains(name))
-        } else {
-            false
-        };
-        Column { name: name.to_owned(), unit, is_figure: true, is_protected, source }
+    let figure = |name: &str, unit, source| Column {
+        name: name.to_owned(),
+        unit,
+        is_figure: true,
+        is_protected: is_protected(items, source),
+        source,
     };
     let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
     let mut columns = vec![
@@ -224,6 +222,17 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let segments = settings.items.segments.iter().enumerate();
     columns.extend(segments.map(|(at, name)| feature(&format!("g.{name}"), Unit::Category, Source::Segment(at))));
     columns
+}
+
+/// Whether a column reads an attribute that no score may use.
+fn is_protected(items: &Items, source: Source) -> bool {
+    if let Source::Measure(at) | Source::MeasureSum(at) = source {
+        items.measures.get(at).is_some_and(|measure| items.protected_by(measure).is_some())
+    } else if let Source::Segment(at) = source {
+        items.segments.get(at).is_some_and(|name| items.protected.contains(name))
+    } else {
+        false
+    }
 }
 
 /// The columns of each promise.

@@ -33,6 +33,8 @@ pub struct Row {
     pub bad: bool,
     /// Number of the task whose label row this is; none = sampled besides.
     pub task: Option<usize>,
+    /// It is the moment of the outcome itself: judged, but not learned from, as no alert would help any more.
+    pub is_last: bool,
     /// Values by column.
     pub values: Vec<Option<i64>>,
 }
@@ -68,8 +70,14 @@ pub struct Columns {
 
 impl Columns {
     fn learn<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Option<Scorecard> {
-        let cases: Vec<Case<'_>> = rows.map(|row| Case { values: &row.values, bad: row.bad }).collect();
-        Scorecard::learn(&cases, &self.is_category, &self.used)
+        let early: Vec<&Row> = rows.filter(|row| !row.is_last).collect();
+        let cases: Vec<Case<'_>> = early.iter().map(|row| Case { values: &row.values, bad: row.bad }).collect();
+        let mut card = Scorecard::learn(&cases, &self.is_category, &self.used)?;
+        // Chances are to come true at the moments the labels ask about; the others are there to learn from.
+        let own = early.iter().filter(|row| row.task.is_some());
+        let own: Vec<(i64, bool)> = own.map(|row| (card.score(&row.values), row.bad)).collect();
+        card.intercept = recalibrated(card.intercept, &own).unwrap_or(card.intercept);
+        Some(card)
     }
 }
 
@@ -172,15 +180,25 @@ pub fn bands(scores: &[(i64, bool)]) -> Vec<Band> {
     bands
 }
 
-/// Expected calibration error: mean distance between told chance and share that came true, over ten bands by rows
-/// (Naeini et al. 2015).
+/// Expected calibration error: mean distance between the told chance and the share that came true, over ten bins of equal
+/// width (Naeini, Cooper & Hauskrecht 2015). `cases` have chances as scores.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-pub fn calibration_error(bands: &[Band]) -> f64 {
-    let (sum, rows) = bands.iter().fold((0.0, 0.0), |(sum, rows), band| {
-        (sum + (band.predicted as f64 / 1e6 * band.rows as f64 - band.bad as f64).abs(), rows + band.rows as f64)
-    });
-    if rows > 0.0 { sum / rows } else { 0.0 }
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are far below 2^53, chances lie within 0 and 1"
+)]
+pub fn calibration_error(cases: &[Scored]) -> f64 {
+    let mut bins = [0.0_f64; BANDS];
+    for case in cases {
+        let bin = (case.score.clamp(0.0, 1.0) * BANDS as f64) as usize;
+        if let Some(bin) = bins.get_mut(bin.min(BANDS - 1)) {
+            *bin += case.score - f64::from(u8::from(case.bad));
+        }
+    }
+    let sum: f64 = bins.iter().map(|bin| bin.abs()).sum();
+    if cases.is_empty() { 0.0 } else { sum / cases.len() as f64 }
 }
 
 /// What alerts are counted on: an item over its moments, as it would have been served.
@@ -283,14 +301,23 @@ mod tests {
 
     fn row(number: usize, customer: usize, day: i64, bad: bool, value: i64) -> Row {
         let at = Timestamp(day * DAY_MS);
-        Row { customer, fold: customer % FOLDS, item: number, at, bad, task: Some(0), values: vec![Some(value)] }
+        Row {
+            customer,
+            fold: customer % FOLDS,
+            item: number,
+            at,
+            bad,
+            task: Some(0),
+            is_last: false,
+            values: vec![Some(value)],
+        }
     }
 
     #[test]
     fn rows_are_scored_by_cards_that_never_saw_their_customer() {
         // The value is the customer's number: it tells nothing about customers not seen.
         let rows: Vec<Row> = (0..4_000)
-            .map(|at| row(at, at / 4, at as i64, hash64(&(at / 4).to_le_bytes()) % 2 == 0, (at / 4) as i64))
+            .map(|at| row(at, at / 4, at as i64, hash64(&(at / 4).to_le_bytes()).is_multiple_of(2), (at / 4) as i64))
             .collect();
         let columns = Columns { is_category: vec![false], used: vec![0] };
         let trained = train(&rows, &columns).unwrap();
@@ -331,7 +358,10 @@ mod tests {
         let scores: Vec<(i64, bool)> = (0..1_000).map(|at| (if at < 600 { 0 } else { at }, at % 2 == 0)).collect();
         let bands = bands(&scores);
         assert_eq!((bands.len(), bands[0].rows, bands.iter().map(|band| band.rows).sum::<u64>()), (5, 600, 1_000));
-        assert!(calibration_error(&bands) < 0.001, "{bands:?}");
+        let case = |(score, bad)| Scored { cluster: 0, score, bad };
+        let told = |chance: f64| [(chance, true), (chance, false)].map(case);
+        assert!(calibration_error(&told(0.5)).abs() < 1e-12 && calibration_error(&[]).abs() < 1e-12);
+        assert!((calibration_error(&[told(0.9), told(0.2)].concat()) - 0.35).abs() < 1e-12);
     }
 
     proptest! {

@@ -44,7 +44,7 @@ pub fn logit(chance: Micro) -> Micro {
 #[must_use]
 pub fn logistic(z: Micro) -> Micro {
     // e^−|z| = 2^−y with y = |z| · log2 e, 24 bits after the point.
-    let y = (u128::from(z.0.unsigned_abs()) * 1_442_695_040_889 << EXPONENT_BITS) / 1_000_000_000_000_000_000;
+    let y = ((u128::from(z.0.unsigned_abs()) * 1_442_695_040_889) << EXPONENT_BITS) / 1_000_000_000_000_000_000;
     let (whole, fraction) = (y >> EXPONENT_BITS, y & ((1 << EXPONENT_BITS) - 1));
     let (mut power, mut root) = (1_u128 << 62, 1_u128 << 61);
     for bit in (0..EXPONENT_BITS).rev() {

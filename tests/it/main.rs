@@ -43,3 +43,5 @@ mod schemas;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod train;
