@@ -111,7 +111,7 @@ pub struct Items {
     pub segments: Vec<String>,
     /// Names of attributes that no score may use: neither as a feature of a card nor as a size. As segments they may
     /// still be kept, to see whether alerts fall on some more than on others.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub protected: Vec<String>,
 }
 
