@@ -6,7 +6,7 @@ use crate::codec::mapping::TimeFormat;
 use crate::codec::node::Pointer;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::model::{AlertChange, Timestamp, Touchpoint};
+use crate::model::{AlertChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
 use crate::sentiment::Scorer;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub(super) trait Witness {
     /// What else was seen since the last call.
     fn observed(&mut self, _observed: &Observed) {}
 
-    /// What changed since the last call, in order.
+    /// What changed since the last call, in order, under this plan.
     ///
     /// # Errors
     /// As of [`Self::moment`].
-    fn alerts(&mut self, _alerts: &[AlertChange]) -> anyhow::Result<()> {
+    fn alerts(&mut self, _alerts: &[AlertChange], _plan: &Plan) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -98,28 +98,40 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
             }
         })?;
         if partition.pending().inputs >= TRANSACTION_RECORDS {
-            close(&mut partition, &mut staged, &mut summary, witness)?;
+            close(plan, &mut partition, &mut staged, &mut summary, witness)?;
         }
     }
     for (place, _) in stops {
         witness.moment(place, partition.engine())?;
     }
     partition.finish();
-    close(&mut partition, &mut staged, &mut summary, witness)?;
+    close(plan, &mut partition, &mut staged, &mut summary, witness)?;
     witness.end(partition.engine());
     summary.out_of_window = feeds.finish();
     summary.print(plan, std::slice::from_ref(&partition), started.elapsed());
     Ok(())
 }
 
+/// Only decodes all records of the plan, in the same order as [`pass`].
+pub(super) fn scan(plan: &Arc<Plan>, each: &mut dyn FnMut(&Touchpoint<'_>, Position)) -> anyhow::Result<()> {
+    let mut feeds = Feeds::open(plan, AHEAD_RECORDS)?;
+    while feeds.take(|raw| {
+        if let Ok(touchpoint) = plan.decode(raw) {
+            each(&touchpoint, raw.position);
+        }
+    })? {}
+    Ok(())
+}
+
 /// Ends a transaction.
 fn close(
+    plan: &Plan,
     partition: &mut Partition,
     staged: &mut Staged,
     summary: &mut Summary,
     witness: &mut dyn Witness,
 ) -> anyhow::Result<()> {
-    witness.alerts(partition.alerts())?;
+    witness.alerts(partition.alerts(), plan)?;
     partition.stage(ImagesDue::Due, staged);
     summary.observe(&staged.observed);
     witness.observed(&staged.observed);

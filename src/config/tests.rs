@@ -101,6 +101,8 @@ fn single_mistakes_are_found_where_they_are() {
         ("[[input]]\nname = \"a\"\nformat = \"json\"", "input[0].mapping"),
         ("[[input]]\nname = \"a\"\n[[input]]\nname = \"a\"", "input[1].name"),
         ("input = []", "input"),
+        ("[kafka]\ngroup_instance_id = \"env:NOT_SET\"", "kafka.group_instance_id"),
+        ("[kafka]\ngroup_instance_id = \"a b\"", "kafka.group_instance_id"),
         ("[admin]\nlisten = \"0.0.0.0:9464\"", "admin.token"),
         ("[admin]\ntoken = \"clear text, for all to see\"", "admin.token"),
         ("[catalogue.kinds.x]\nvalence = 2", "catalogue.kinds.x.valence"),
@@ -142,7 +144,15 @@ fn the_hash_covers_what_decides_outputs_and_nothing_else() {
             "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\"\nitem = [\"order_id\", \"conversation_id\"]"
         )
     );
+    assert_eq!(
+        plain,
+        hash(
+            "[pipeline]\ndlq_consecutive_max = 5\nimages_per_commit = 0.5\ntail_max = 7\ncheckpoint_interval = \"5m\""
+        ),
+        "when a partition stops and when images are written"
+    );
     for changed in [
+        "[pipeline]\nfuture_skew = \"6m\"",
         "[engine]\nlateness = \"25h\"",
         "[rules.detractor]\nnps = 5",
         "[catalogue.kinds.x]",

@@ -109,6 +109,19 @@ pub struct Items {
     pub measures: Vec<Measure>,
     /// Names of attributes whose value is kept (as a hash), at most 4.
     pub segments: Vec<String>,
+    /// Names of attributes that no score may use: neither as a feature of a card nor as a size. As segments they may
+    /// still be kept, to see whether alerts fall on some more than on others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected: Vec<String>,
+}
+
+impl Items {
+    /// The attribute that no score may use, if a measure reads one.
+    #[must_use]
+    pub fn protected_by(&self, measure: &Measure) -> Option<&str> {
+        let attribute = measure.field.as_deref()?.strip_prefix("/attributes/")?;
+        self.protected.iter().map(String::as_str).find(|protected| *protected == attribute)
+    }
 }
 
 /// `[engine]`: time, sessions, conversations, publication.
@@ -161,11 +174,12 @@ impl Timing {
 pub struct Limits {
     /// Customers per partition; then the longest-silent one without open alert or item is expired.
     pub customers_per_partition: u32,
-    /// Encoded bytes of one customer; at it further touchpoints are refused as `customer_bytes`.
+    /// Encoded bytes of one customer; a touchpoint that would take them beyond is refused. A timer may still add an alert.
     pub customer_bytes_max: u32,
     /// Event identities remembered per customer to find duplicates.
     pub dedup_entries: u32,
-    /// Open failures, journeys and conversations remembered per customer, each; the oldest is dropped.
+    /// Items, failures, journeys, conversations, contacts and the like remembered per customer, each; the oldest gives way
+    /// and is counted.
     pub open_items_max: u32,
 }
 
@@ -222,4 +236,30 @@ pub struct Settings {
     pub context: Vec<Context>,
     /// Tiers whose customers' alerts are one severity higher.
     pub high_value_tiers: BTreeSet<String>,
+}
+
+impl Settings {
+    /// Which list of `earlier` these settings do not begin with: the state of customers names measures, segments and
+    /// context attributes by their places, so new ones may only be added at the end.
+    #[must_use]
+    pub fn misplaced(&self, earlier: &Self) -> Option<&'static str> {
+        let (items, before) = (&self.items, &earlier.items);
+        let measures = before.measures.iter().zip(&items.measures);
+        let context = earlier.context.iter().zip(&self.context);
+        [
+            (
+                "items.measures",
+                items.measures.len() >= before.measures.len()
+                    && measures.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+            ("items.segments", items.segments.starts_with(&before.segments)),
+            (
+                "context",
+                self.context.len() >= earlier.context.len()
+                    && context.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(key, fits)| (!fits).then_some(key))
+    }
 }

@@ -153,6 +153,7 @@ impl Worker<'_> {
         let bytes: usize = staged.journal.iter().map(Vec::len).sum();
         self.shell.signals.committed(&Committed {
             observed: &staged.observed,
+            topics: &self.shell.topics.inputs,
             at: owned.progressed_at,
             images: u64::try_from(staged.images.len()).unwrap_or(u64::MAX),
             journal_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
@@ -170,6 +171,8 @@ impl Worker<'_> {
 
     fn failed(&mut self, why: &str) -> Result<(), Error> {
         self.committing.failures += 1;
+        let denied = self.transactions.as_ref().and_then(Transactions::denied);
+        let why = denied.as_deref().unwrap_or(why);
         if self.committing.failures > FAILURES_MAX {
             return Err(Error::Refused(format!("{FAILURES_MAX} transactions in a row failed, the last: {why}")));
         }

@@ -12,26 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use touchline::config::Config;
 use touchline::engine::{Engine, Input};
-use touchline::journal::{Entries, Header, Verdict};
+use touchline::journal::{Entries, Header, Restored, Verdict};
 use touchline::pipeline::{Partition, Plan};
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(120);
 /// A stop asked for by SIGTERM takes at most this long.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Topics and a configuration of their own, and a backlog.
-struct Scene {
-    brokers: &'static str,
+pub(crate) struct Scene {
+    pub(crate) brokers: &'static str,
     name: String,
-    inputs: Vec<String>,
+    pub(crate) inputs: Vec<String>,
     folder: tempfile::TempDir,
     text: String,
 }
 
 impl Scene {
     /// Creates the topics and puts `count` touchpoints, some of them bad, late or twice, into them.
-    fn new(name: &str, count: u32) -> Self {
+    pub(crate) fn new(name: &str, count: u32) -> Self {
         let brokers = broker::shared();
         let name = unique(name);
         let inputs: Vec<String> =
@@ -81,7 +81,7 @@ impl Scene {
         self.folder.path().join(format!("{instance}.toml")).display().to_string()
     }
 
-    fn simulate(&self, count: u32, seed: u32) {
+    pub(crate) fn simulate(&self, count: u32, seed: u32) {
         let (count, seed) = (count.to_string(), seed.to_string());
         let arguments = ["simulate", "--brokers", self.brokers, "--topics", &self.inputs.join(","), "--count", &count];
         let faults =
@@ -90,7 +90,7 @@ impl Scene {
         assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     }
 
-    fn start(&self, instance: &str) -> Service {
+    pub(crate) fn start(&self, instance: &str) -> Service {
         self.configure(instance);
         let log = self.folder.path().join(unique("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_touchline"))
@@ -104,12 +104,12 @@ impl Scene {
     }
 
     /// A client of the group that never joins it.
-    fn observer(&self) -> BaseConsumer {
+    pub(crate) fn observer(&self) -> BaseConsumer {
         broker::client(self.brokers).set("group.id", &self.name).create().unwrap()
     }
 
     /// Records committed by the group, and records there are.
-    fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
+    pub(crate) fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
         let mut list = TopicPartitionList::new();
         for topic in &self.inputs {
             list.add_partition_range(topic, 0, PARTITIONS - 1);
@@ -129,7 +129,7 @@ impl Scene {
         (done, all)
     }
 
-    fn wait_for_share(&self, numerator: i64, denominator: i64) {
+    pub(crate) fn wait_for_share(&self, numerator: i64, denominator: i64) {
         let observer = self.observer();
         wait_until(&format!("{numerator}/{denominator} of the backlog"), DRAIN_DEADLINE, || {
             let (done, all) = self.progress(&observer);
@@ -137,12 +137,12 @@ impl Scene {
         });
     }
 
-    fn lines(&self, topic: &str) -> Vec<Record> {
+    pub(crate) fn lines(&self, topic: &str) -> Vec<Record> {
         broker::read(self.brokers, &format!("{}-{topic}", self.name), Isolation::Committed)
     }
 
     /// What was committed is what the journal gives, and every record has one fate.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let alerts = self.lines("alerts");
         assert!(alerts.len() > 20, "too few alerts to show anything: {}", alerts.len());
         let (journal, fates) = self.replay("--journal");
@@ -155,7 +155,7 @@ impl Scene {
     }
 
     /// The backlog was complete before it was read: then the topics, too, give the same alerts.
-    fn check_topics(&self) {
+    pub(crate) fn check_topics(&self) {
         let (topics, fates) = self.replay("--topics");
         let live = lines_of(&self.lines("alerts"));
         assert_eq!(by_customer(&topics), by_customer(&live));
@@ -202,6 +202,11 @@ impl Scene {
         assert!(story.contains("  opened, ") && story.contains("  resolved ("), "{story}");
     }
 
+    /// The alerts that the journal gives.
+    pub(crate) fn replay_journal(&self) -> String {
+        self.replay("--journal").0
+    }
+
     /// Replays and answers the alerts and the fates of the summary.
     fn replay(&self, road: &str) -> (String, Vec<(String, i64)>) {
         let answer = touchline(&["replay", road, "--config", &self.config("a")]);
@@ -213,33 +218,91 @@ impl Scene {
         (answer.stdout, fates.collect())
     }
 
+    /// Lays `more` over the configuration of the next starts.
+    pub(crate) fn reconfigure(&mut self, more: &str) {
+        self.text += more;
+        self.configure("a");
+    }
+
+    /// Replaces a part of the configuration of the next starts.
+    pub(crate) fn reconfigure_from(&mut self, from: &str, to: &str) {
+        assert!(self.text.contains(from));
+        self.text = self.text.replace(from, to);
+        self.configure("a");
+    }
+
+    /// Every alert has one life: opened, updated any number of times, perhaps resolved, revision by revision; and those that
+    /// the topics say are open are open in the state.
+    pub(crate) fn check_lives(&self) {
+        let mut open: BTreeMap<String, (String, i64)> = BTreeMap::new();
+        for line in lines_of(&self.lines("alerts")).lines() {
+            let alert: serde_json::Value = serde_json::from_str(line).unwrap();
+            let (id, phase) = (alert["alert_id"].as_str().unwrap().to_owned(), alert["phase"].as_str().unwrap());
+            let revision = alert["revision"].as_i64().unwrap();
+            if phase == "opened" {
+                let kind = alert["kind"].as_str().unwrap().to_owned();
+                assert!(open.insert(id, (kind, revision)).is_none(), "opened twice: {line}");
+                assert_eq!(revision, 0, "{line}");
+            } else {
+                let (_, last) = open.get_mut(&id).unwrap_or_else(|| panic!("not open: {line}"));
+                *last += 1;
+                assert_eq!(revision, *last, "{line}");
+                if phase == "resolved" {
+                    open.remove(&id);
+                }
+            }
+        }
+        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        open.values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
+        let mut kept: BTreeMap<&str, u64> = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            for (kind, count) in self.restore(partition).engine.open_alerts() {
+                *kept.entry(kind).or_default() += count;
+            }
+        }
+        kept.retain(|_, count| *count > 0);
+        assert_eq!(kinds, kept);
+    }
+
+    fn restore(&self, partition: i32) -> Restored {
+        let mut restorer = Partition::restorer(&self.plan(), partition, 1);
+        for image in self.lines("images").iter().filter(|record| record.partition == partition) {
+            restorer.image(image.key.as_deref().unwrap(), image.payload.as_deref(), seq_header(image)).unwrap();
+        }
+        let from = restorer.from_offset().unwrap().unwrap_or(0);
+        for record in self.lines("journal").iter().filter(|record| record.partition == partition) {
+            if record.offset >= from {
+                restorer.journal(record.offset, record.payload.as_deref().unwrap()).unwrap();
+            }
+        }
+        match restorer.finish(None, &[]) {
+            Verdict::Ready(restored) => *restored,
+            verdict @ (Verdict::Retry(_) | Verdict::Refuse(_)) => panic!("partition {partition}: {verdict:?}"),
+        }
+    }
+
     fn plan(&self) -> Arc<Plan> {
         let config = Config::load(Some(&self.text), &|reference| Err(format!("{reference} is not there"))).unwrap();
         config.plan(config.input_topics(), PARTITIONS)
     }
 
+    /// How many journal entries a restore would replay now.
+    fn tail_entries(&self) -> u64 {
+        (0..PARTITIONS).map(|partition| self.restore(partition).replayed).sum()
+    }
+
     /// The state restored from images and journal equals that of an engine fed the whole journal. Answers how many
     /// journal entries the restore had to replay.
-    fn check_restore(&self) -> u64 {
+    pub(crate) fn check_restore(&self) -> u64 {
         let plan = self.plan();
-        let (images, journal) = (self.lines("images"), self.lines("journal"));
+        let journal = self.lines("journal");
         let mut replayed = 0;
         for partition in 0..PARTITIONS {
-            let mut restorer = Partition::restorer(&plan, partition, 1);
-            for image in images.iter().filter(|record| record.partition == partition) {
-                restorer.image(image.key.as_deref().unwrap(), image.payload.as_deref(), seq_header(image)).unwrap();
-            }
-            let from = restorer.from_offset().unwrap().unwrap_or(0);
+            let restored = self.restore(partition);
             let mut fed = Fed::new(&plan);
             for record in journal.iter().filter(|record| record.partition == partition) {
-                if record.offset >= from {
-                    restorer.journal(record.offset, record.payload.as_deref().unwrap()).unwrap();
-                }
                 fed.record(record.payload.as_deref().unwrap());
             }
-            let Verdict::Ready(restored) = restorer.finish(None, &[]) else {
-                panic!("partition {partition}: no state")
-            };
             replayed += restored.replayed;
             assert_eq!(restored.engine.customers(), fed.engine.customers());
             assert_eq!(restored.engine.next_deadline(), fed.engine.next_deadline());
@@ -293,7 +356,7 @@ fn seq_header(record: &Record) -> Option<u64> {
     std::str::from_utf8(value).unwrap().parse().ok()
 }
 
-fn lines_of(records: &[Record]) -> String {
+pub(crate) fn lines_of(records: &[Record]) -> String {
     records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap() + "\n").collect()
 }
 
@@ -308,33 +371,47 @@ fn by_customer(lines: &str) -> BTreeMap<String, Vec<&str>> {
 }
 
 /// A running `touchline run`; killed when dropped.
-struct Service {
-    child: Child,
+pub(crate) struct Service {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Service {
-    /// Waits until both workers own their partitions.
-    fn wait_until_restored(&self) {
-        wait_until("restored partitions", DRAIN_DEADLINE, || {
-            std::fs::read_to_string(&self.log).unwrap().matches("restored").count() >= 2
-        });
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
-    fn kill(mut self) {
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let arguments = ["-s", name, &self.child.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    /// Waits until it ends by itself; answers its exit code.
+    pub(crate) fn ended(&mut self, deadline: Duration) -> i32 {
+        let mut code = None;
+        wait_until("the service to end", deadline, || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        code.unwrap().code().expect("no exit by a signal")
+    }
+
+    /// Waits until both workers own their partitions.
+    pub(crate) fn wait_until_restored(&self) {
+        wait_until("restored partitions", DRAIN_DEADLINE, || self.log().matches("restored").count() >= 2);
+    }
+
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM: it must end by itself, with code 0.
-    fn stop(mut self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        let mut code = None;
-        wait_until("a clean stop", STOP_DEADLINE, || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
-        });
-        assert_eq!(code.unwrap().code(), Some(0));
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.ended(STOP_DEADLINE), 0);
     }
 }
 
@@ -392,4 +469,30 @@ fn an_instance_may_join_and_leave_while_records_flow() {
     first.stop();
     scene.check();
     scene.check_restore();
+}
+
+#[test]
+fn a_kill_and_changed_thresholds_lose_and_double_no_alert_and_leave_none_open() {
+    let mut scene = Scene::new("change", 30_000);
+    let changes = [
+        // A rule is taken away, levels move both ways, times change.
+        "[rules.detractor]\nenabled = false\n[rules.sentiment_drop]\nopen = -0.15\nclose = 0.0\nfor = \"0ms\"\n\
+         [rules.silent_after_bad]\nsilence = \"2d\"\n",
+        // And back: another kind is gone.
+        "[rules.service_failure]\nenabled = false\n[rules.journey_stalled]\nmax_open = \"6h\"\n",
+    ];
+    for (number, change) in (1..).zip(changes) {
+        let service = scene.start("a");
+        scene.wait_for_share(number, 3);
+        service.kill();
+        assert!(scene.tail_entries() > 0, "a kill leaves a tail to replay");
+        scene.reconfigure(change);
+    }
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+    scene.check_lives();
+    let removed = lines_of(&scene.lines("alerts")).matches("rule_removed").count();
+    assert!(removed > 0, "no alert of a rule that was taken away was resolved");
 }

@@ -18,6 +18,8 @@ mod config;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod evaluate;
@@ -29,6 +31,8 @@ mod golden;
 mod hostile;
 #[cfg(test)]
 mod interleaving;
+#[cfg(test)]
+mod kafka_faults;
 #[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
@@ -45,3 +49,5 @@ mod schemas;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod train;
