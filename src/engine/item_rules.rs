@@ -98,7 +98,9 @@ fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads
 
 /// The first answer an item waits for, or no longer waits for.
 fn read_answer(customer: &Customer, item: &OpenItem, settings: &Settings, reads: &mut Vec<Read>) {
-    let is_sla = |promise: &&Promise| settings.catalogue.promise(promise.name).is_some_and(|entry| entry.sla && entry.is_scored());
+    let is_sla = |promise: &&Promise| {
+        settings.catalogue.promise(promise.name).is_some_and(|entry| entry.sla && entry.is_scored())
+    };
     let rule = &settings.rules.sla_breach;
     let Some(promise) = item.promises.iter().filter(is_sla).max_by_key(|promise| promise.is_open()) else { return };
     let Some(due) = promise.due else { return };

@@ -105,8 +105,8 @@ fn touchpoints_that_come_late_leave_the_same_state() {
             lines.iter().map(|line| line["customer_id"].as_str().unwrap().into()).collect();
         let last = lines.iter().map(|line| millis(line, "ts")).max().unwrap();
         let rows = folder.path().join("rows.jsonl");
-        let row = |customer: &&String| format!("{}\n", json!({"customer_id": customer, "as_of": last + 48 * HOUR_MS}));
-        std::fs::write(&rows, customers.iter().map(row).collect::<String>()).unwrap();
+        let row = |customer: &String| format!("{}\n", json!({"customer_id": customer, "as_of": last + 48 * HOUR_MS}));
+        std::fs::write(&rows, customers.clone().map(row).collect::<String>()).unwrap();
         lines.sort_by_key(|line| millis(line, "ts"));
         for line in &mut lines {
             let at = millis(line, "ts");
