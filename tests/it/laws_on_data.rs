@@ -80,7 +80,6 @@ fn alerts_keep_the_laws() {
             }
         }
         assert!(ids.len() > 50, "{set}: only {} alerts: too little to tell", ids.len());
-        println!("{set}: {} alerts", ids.len());
     }
 }
 
@@ -101,8 +100,13 @@ fn touchpoints_that_come_late_leave_the_same_state() {
     for set in SETS {
         let folder = tempfile::tempdir().unwrap();
         let mut lines = lines(set);
-        let customers: BTreeSet<String> =
-            lines.iter().map(|line| line["customer_id"].as_str().unwrap().into()).collect();
+        let mut touchpoints = BTreeMap::<String, usize>::new();
+        for line in &lines {
+            *touchpoints.entry(line["customer_id"].as_str().unwrap().into()).or_default() += 1;
+        }
+        // With more items open at once than `limits.open_items_max`, the one that gives way is chosen when they arrive.
+        touchpoints.retain(|_, count| *count < 1_000);
+        let customers = touchpoints.keys();
         let last = lines.iter().map(|line| millis(line, "ts")).max().unwrap();
         let rows = folder.path().join("rows.jsonl");
         let row = |customer: &String| format!("{}\n", json!({"customer_id": customer, "as_of": last + 48 * HOUR_MS}));
@@ -124,6 +128,5 @@ fn touchpoints_that_come_late_leave_the_same_state() {
         let differing: Vec<_> = in_time.iter().zip(&late).filter(|(one, other)| one != other).collect();
         assert!(differing.is_empty(), "{set}: {} of {}: {:?}", differing.len(), late.len(), differing.first());
         assert_eq!(late.len(), customers.len());
-        println!("{set}: {} customers", late.len());
     }
 }
