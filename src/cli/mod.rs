@@ -21,6 +21,7 @@ mod rows;
 mod rules;
 mod run;
 mod scoreboard;
+mod sentiment;
 mod simulate;
 mod summary;
 mod test;
@@ -72,6 +73,9 @@ enum Command {
     Topics(topics::Args),
     /// Synthetic touchpoints into topics or a file
     Simulate(Box<simulate::Args>),
+    /// The text scorer alone: score lines of text, or learn from labelled ones
+    #[command(subcommand)]
+    Sentiment(sentiment::Command),
 }
 
 /// Parses the command line and runs the command. Errors are printed to standard error with their causes.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Sentiment(command) => sentiment::run(&command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("touchline: {error:#}");

@@ -1,6 +1,6 @@
 //! One partition of every input: records in, [`Staged`] out. See the module for the life of a transaction.
 
-use super::score::score;
+use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
 use super::{Observed, ObservedAlert, Plan, about, limits, murmur};
 use crate::codec::encode;
@@ -54,7 +54,7 @@ pub struct Partition {
     observed: Observed,
     experience_muted: bool,
     /// Scratch for text scoring.
-    masked: String,
+    texts: Texts,
     /// Scratch for outputs.
     json: Vec<u8>,
 }
@@ -99,7 +99,7 @@ impl Partition {
             inputs: 0,
             observed: Observed::default(),
             experience_muted: false,
-            masked: String::new(),
+            texts: Texts::default(),
             json: Vec::new(),
         }
     }
@@ -190,7 +190,7 @@ impl Partition {
             return Fate::Applied;
         }
         self.observed.unreadable += about::unreadable(&self.plan, touchpoint);
-        let (scored, known) = score(&self.plan, &self.scorer, touchpoint, raw.position, &mut self.masked);
+        let (scored, known) = score(&self.plan, &self.scorer, touchpoint, raw.position, &mut self.texts);
         self.see(&scored, known);
         let fate = self.apply(scored, raw.recorded_at);
         if matches!(fate, Fate::Applied | Fate::Late) {

@@ -106,7 +106,7 @@ impl Topics {
         let mut restorer = Partition::restorer(plan, 0, 99);
         self.feed(&mut restorer).unwrap();
         match restorer.finish(self.metadata.as_deref(), &self.offsets) {
-            Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), Arc::new(Scorer::new()), 0, *restored),
+            Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), scorer(), 0, *restored),
             verdict @ (Verdict::Retry(_) | Verdict::Refuse(_)) => panic!("{verdict:?}"),
         }
     }
@@ -170,7 +170,7 @@ fn books(partition: &Partition) -> (u64, usize) {
 
 fn run(steps: Vec<Step>) {
     let plan = plan("");
-    let fresh = || Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 99, true);
+    let fresh = || Partition::new(Arc::clone(&plan), scorer(), 0, 99, true);
     let (mut running, mut flawless) = (fresh(), fresh());
     let mut topics = Topics { offsets: vec![None; 2], ..Topics::default() };
     let (mut staged, mut expected) = (Staged::default(), Staged::default());
@@ -247,7 +247,7 @@ proptest! {
 
 /// Three committed transactions and what they left in the topics.
 fn three_transactions(plan: &Arc<Plan>) -> Topics {
-    let mut partition = Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 5, true);
+    let mut partition = Partition::new(Arc::clone(plan), scorer(), 0, 5, true);
     let mut topics = Topics::default();
     let mut staged = Staged::default();
     for number in 1..=3_u8 {
@@ -319,7 +319,7 @@ fn after_a_clean_stop_another_configuration_starts() {
 fn a_partition_stopped_by_bad_records_goes_on_only_with_another_configuration() {
     let stops = "dlq_consecutive_max = 2";
     let (plan, mended) = (plan(stops), plan(&format!("{stops}\n[rules.detractor]\nnps = 5")));
-    let mut partition = Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 5, true);
+    let mut partition = Partition::new(Arc::clone(&plan), scorer(), 0, 5, true);
     for offset in 0..2 {
         feed(&mut partition, &Fed::Record { source: 0, offset, at: START, json: "{".to_owned() });
     }
@@ -336,7 +336,7 @@ fn a_partition_stopped_by_bad_records_goes_on_only_with_another_configuration() 
 #[test]
 fn a_large_transaction_takes_several_records_and_needs_all_of_them() {
     let plan = plan("");
-    let mut partition = Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), 0, 5, true);
+    let mut partition = Partition::new(Arc::clone(&plan), scorer(), 0, 5, true);
     for offset in 1..30_000 {
         let at = START + offset;
         let json = touch(usize::try_from(offset).unwrap(), u8::try_from(offset % 5).unwrap(), 10, at);
@@ -377,4 +377,10 @@ proptest! {
         bytes[at] = byte;
         prop_assert!(!verdict(&plan, &topics).is_empty());
     }
+}
+
+/// One for all cases: reading the model takes longer than a case.
+fn scorer() -> Arc<Scorer> {
+    static SCORER: std::sync::LazyLock<Arc<Scorer>> = std::sync::LazyLock::new(|| Arc::new(Scorer::new()));
+    Arc::clone(&SCORER)
 }

@@ -12,7 +12,7 @@ use crate::model::{
     SignalSource, Signals, Touchpoint,
 };
 use crate::rules::catalogue::KindEntry;
-use crate::sentiment::Scorer;
+use crate::sentiment::{Scorer, Scratch};
 use std::borrow::Cow;
 
 /// Only this much of a text is scored: opinions come early, and a megabyte of text must not cost seconds.
@@ -24,13 +24,21 @@ const WAIT_NEUTRAL_MS: i64 = 120 * SECOND_MS;
 /// … and none at all is worth this.
 const WAIT_SCORE: i64 = 500_000;
 
-/// Scores a touchpoint, and says whether the catalogue knows its kind. `masked` is scratch for the text.
+/// Room for the text of one touchpoint after the other.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    own: String,
+    masked: String,
+    scratch: Scratch,
+}
+
+/// Scores a touchpoint, and says whether the catalogue knows its kind. `texts` is kept between touchpoints.
 pub(super) fn score<'a>(
     plan: &Plan,
     scorer: &Scorer,
     touchpoint: &'a Touchpoint<'_>,
     position: Position,
-    masked: &mut String,
+    texts: &mut Texts,
 ) -> (Scored<'a>, bool) {
     let kind = Name::of(&touchpoint.kind);
     let entry = plan.settings.catalogue.kind(kind);
@@ -38,7 +46,7 @@ pub(super) fn score<'a>(
     let contact = touchpoint.contact.or(entry.map(|entry| entry.kind.contact)).unwrap_or_default();
     let signals = match actor {
         Actor::System => [None, None],
-        Actor::Customer => signals(touchpoint, entry, text_signal(plan, scorer, touchpoint, masked)),
+        Actor::Customer => signals(touchpoint, entry, text_signal(plan, scorer, touchpoint, texts)),
         Actor::Agent => signals(touchpoint, entry, None),
     };
     let scoring = &plan.scoring;
@@ -144,11 +152,38 @@ fn kind_signal(entry: &KindEntry) -> Option<Signal> {
     Some(Signal { score, weight: entry.kind.weight.unwrap_or(Micro::ONE), source: SignalSource::Kind })
 }
 
-fn text_signal(plan: &Plan, scorer: &Scorer, touchpoint: &Touchpoint<'_>, masked: &mut String) -> Option<Signal> {
+fn text_signal(plan: &Plan, scorer: &Scorer, touchpoint: &Touchpoint<'_>, texts: &mut Texts) -> Option<Signal> {
     let text = touchpoint.text.as_deref().map(beginning)?;
-    let text = mask(text, &plan.scoring.brand_words, masked);
-    let score = clamped(scorer.valence(text, touchpoint.language.as_deref())?);
+    if is_automatic(text) {
+        return None;
+    }
+    texts.own.clear();
+    let text = own_words(text, &mut texts.own);
+    let text = mask(text, &plan.scoring.brand_words, &mut texts.masked);
+    let (language, channel) = (touchpoint.language.as_deref(), touchpoint.channel.as_str());
+    let score = clamped(scorer.score(text, language, channel, &mut texts.scratch)?.score());
     Some(Signal { score, weight: Micro::ONE, source: SignalSource::Text })
+}
+
+/// Whether a machine answered for the customer.
+fn is_automatic(text: &str) -> bool {
+    const SIGNS: [&str; 5] = ["automatic reply", "out of office", "auto-reply", "autoreply", "this is an automated"];
+    let start = text.trim_start().as_bytes();
+    SIGNS.iter().any(|sign| start.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign.as_bytes())))
+}
+
+/// The text without what it quotes: lines that begin with `>`, and all after "On … wrote:". Other text is not copied.
+fn own_words<'a>(text: &'a str, own: &'a mut String) -> &'a str {
+    let quotes = |line: &str| line.starts_with('>');
+    let introduces = |line: &str| line.starts_with("On ") && line.trim_end().ends_with("wrote:");
+    if !text.lines().any(|line| quotes(line) || introduces(line)) {
+        return text;
+    }
+    for line in text.lines().take_while(|line| !introduces(line)).filter(|line| !quotes(line)) {
+        own.push_str(line);
+        own.push('\n');
+    }
+    own
 }
 
 fn beginning(text: &str) -> &str {

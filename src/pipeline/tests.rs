@@ -1,4 +1,4 @@
-use super::score::score;
+use super::score::{Texts, score};
 use super::*;
 use crate::config::Config;
 use crate::model::{ItemType, Micro, Position, SignalSource, Timestamp};
@@ -27,8 +27,8 @@ fn raw(offset: i64, value: &str) -> RawRecord<'_> {
 fn signals(plan: &Plan, record: &str) -> Vec<(SignalSource, i64, i64)> {
     let raw = raw(0, record);
     let touchpoint = plan.decode(&raw).unwrap();
-    let mut masked = String::new();
-    let (scored, _) = score(plan, &Scorer::new(), &touchpoint, raw.position, &mut masked);
+    let mut texts = Texts::default();
+    let (scored, _) = score(plan, &Scorer::new(), &touchpoint, raw.position, &mut texts);
     scored.signals.iter().flatten().map(|signal| (signal.source, signal.score.0, signal.weight.0)).collect()
 }
 
@@ -185,7 +185,7 @@ fn what_a_touchpoint_says_of_its_item_is_read_and_what_cannot_be_is_counted() {
         let record = json("c", 1, NOON, &format!(r#","order_id":"o-1","attributes":{attributes}"#));
         let raw = raw(0, &record);
         let touchpoint = plan.decode(&raw).unwrap();
-        let (scored, _) = score(&plan, &Scorer::new(), &touchpoint, raw.position, &mut String::new());
+        let (scored, _) = score(&plan, &Scorer::new(), &touchpoint, raw.position, &mut Texts::default());
         assert_eq!((&scored.measures, scored.dues.len()), (&measures, dues), "{attributes}");
         assert_eq!(scored.item(), Some((ItemType::Order, "o-1")));
         assert_eq!(about::unreadable(&plan, &touchpoint), unreadable, "{attributes}");

@@ -1,0 +1,182 @@
+//! Tokens to numbers: hashed rows with a weight each, and a few dense numbers. The trainer and the scorer both use this,
+//! so that the two cannot differ.
+
+use super::clauses::{Clauses, WHOLE};
+use super::fixed::{ONE, squash};
+use super::hash::chain;
+use super::lexicon::{Lexicon, role};
+use super::tokens::{Kind, Tokens};
+
+/// Rows of the table, a power of two.
+pub(super) const ROWS: usize = 1 << 17;
+/// Tells a negated word from the word.
+const NEGATED: u64 = 0x5bd1_e995_7b93_0000;
+
+/// The dense numbers, in this order.
+pub(super) const DENSE: &[&str] = &[
+    "sum",
+    "positive",
+    "negative",
+    "highest",
+    "lowest",
+    "last",
+    "second_half",
+    "symbols",
+    "discounted",
+    "exclamation",
+    "question",
+    "capitals",
+    "contrast",
+    "negators",
+    "plain_negators",
+    "no_hit",
+    "length",
+    "repeated",
+    "number",
+    "bias",
+];
+/// How many there are.
+pub(super) const DENSE_COUNT: usize = 20;
+const _: () = assert!(DENSE.len() == DENSE_COUNT);
+
+/// The row of a hash.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the top 17 bits")]
+pub(super) const fn row_of(hash: u64) -> usize {
+    (hash >> (64 - ROWS.trailing_zeros())) as usize
+}
+
+/// A text in preparation: tokens, clauses. Belongs to one thread and is used for one text after the other.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) tokens: Tokens,
+    pub(super) clauses: Clauses,
+}
+
+impl Scratch {
+    /// Reads a text: tokens, then clauses.
+    pub(super) fn read(&mut self, text: &str, lexicon: &Lexicon) {
+        self.tokens.read(text, lexicon);
+        self.clauses.weigh(&mut self.tokens, lexicon);
+    }
+
+    /// Gives every hashed feature to `take`: number of the token, row, weight in 1/256. Answers how many there were.
+    #[inline]
+    pub(super) fn rows(&self, mut take: impl FnMut(usize, usize, i32)) -> i64 {
+        let mut count = 0;
+        let mut before = None;
+        for (at, (token, part)) in self.tokens.all.iter().zip(&self.clauses.parts).enumerate() {
+            match token.kind {
+                Kind::Word | Kind::Number | Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol => {}
+                Kind::Pause => continue,
+                Kind::Stop | Kind::Exclamation | Kind::Question => {
+                    before = None;
+                    continue;
+                }
+            }
+            let turn = if part.negated { NEGATED } else { 0 };
+            take(at, row_of(token.hash ^ turn), part.weight);
+            count += 1;
+            if let Some(before) = before {
+                take(at, row_of(chain(before, token.hash)), part.weight);
+                count += 1;
+            }
+            before = Some(token.hash);
+        }
+        count
+    }
+
+    /// The dense numbers, in Q16.
+    pub(super) fn dense(&self) -> [i64; DENSE_COUNT] {
+        let mut sums = Sums::default();
+        let half = self.tokens.all.len() / 2;
+        for (at, (token, part)) in self.tokens.all.iter().zip(&self.clauses.parts).enumerate() {
+            sums.words += i64::from(token.kind == Kind::Word);
+            match token.kind {
+                Kind::Exclamation => sums.exclamations += 1 + i64::from(token.repeated),
+                Kind::Question => sums.questions += 1,
+                Kind::Number => sums.numbers += 1,
+                Kind::Word => {
+                    sums.capitals += i64::from(token.capitals && token.end - token.start > 2);
+                    sums.repeated += i64::from(token.repeated);
+                    sums.plain_negators += i64::from(token.entry.is(role::NEGATOR) && token.entry.valence == 0);
+                }
+                Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
+            }
+            if part.valence != 0 {
+                sums.hit(
+                    at >= half,
+                    token.kind == Kind::Symbol,
+                    part.valence.into(),
+                    i64::from(part.weight),
+                    part.discounted,
+                );
+            }
+        }
+        sums.dense(self.clauses.contrast)
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    words: i64,
+    exclamations: i64,
+    questions: i64,
+    numbers: i64,
+    capitals: i64,
+    repeated: i64,
+    plain_negators: i64,
+    hits: i64,
+    /// Hundredths of a valence, as all below.
+    positive: i64,
+    negative: i64,
+    highest: i64,
+    lowest: i64,
+    last: i64,
+    second_half: i64,
+    symbols: i64,
+    discounted: i64,
+}
+
+impl Sums {
+    #[inline]
+    fn hit(&mut self, second_half: bool, symbol: bool, valence: i64, weight: i64, discounted: bool) {
+        let weighted = valence * weight / i64::from(WHOLE);
+        self.hits += 1;
+        self.positive += weighted.max(0);
+        self.negative += weighted.min(0);
+        self.highest = self.highest.max(weighted);
+        self.lowest = self.lowest.min(weighted);
+        self.last = weighted;
+        self.second_half += if second_half { weighted } else { 0 };
+        self.symbols += if symbol { weighted } else { 0 };
+        self.discounted += if discounted { valence } else { 0 };
+    }
+
+    fn dense(&self, contrast: bool) -> [i64; DENSE_COUNT] {
+        let share = |part: i64| part * ONE / self.words.max(1);
+        let flag = |set: bool| if set { ONE } else { 0 };
+        [
+            squash(self.positive + self.negative, 8),
+            squash(self.positive, 8),
+            squash(self.negative, 8),
+            squash(self.highest, 4),
+            squash(self.lowest, 4),
+            squash(self.last, 4),
+            squash(self.second_half, 8),
+            squash(self.symbols, 4),
+            squash(self.discounted, 8),
+            squash(self.exclamations * 100, 2),
+            squash(self.questions * 100, 2),
+            share(self.capitals),
+            flag(contrast),
+            squash(self.plain_negators * 100, 2),
+            share(self.plain_negators * 4).min(2 * ONE),
+            flag(self.hits == 0),
+            squash(self.words * 10, 4),
+            flag(self.repeated > 0),
+            flag(self.numbers > 0),
+            ONE,
+        ]
+    }
+}
