@@ -11,6 +11,7 @@ use crate::insight::{About, Episodes, Items, Match, matches};
 use crate::model::{AlertChange, Phase, Position, Timestamp, Touchpoint, hash64};
 use crate::pipeline::{ImagesDue, Partition, Plan, Staged};
 use crate::sentiment::Scorer;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -139,7 +140,7 @@ impl Side {
 
 fn about(alert: &AlertChange) -> About {
     let item = alert.item.as_ref().map(|item| Arc::clone(&item.id));
-    About { kind: alert.kind, customer_id: Arc::clone(&alert.customer_id), item, outcome: alert.outcome }
+    About { kind: alert.kind.clone(), customer_id: Arc::clone(&alert.customer_id), item, outcome: alert.outcome }
 }
 
 /// Both configurations over the files, in one pass: records are read and decoded once, then both take them, each on a
@@ -223,13 +224,13 @@ fn labels(path: &std::path::Path) -> anyhow::Result<BTreeMap<String, Items>> {
     Ok(outcomes)
 }
 
-fn kinds(found: &[(About, Match)]) -> BTreeMap<&'static str, Counts> {
-    let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
-    let mut customers: BTreeMap<&'static str, BTreeSet<&Arc<str>>> = BTreeMap::new();
+fn kinds(found: &[(About, Match)]) -> BTreeMap<Cow<'static, str>, Counts> {
+    let mut kinds: BTreeMap<Cow<'static, str>, Counts> = BTreeMap::new();
+    let mut customers: BTreeMap<Cow<'static, str>, BTreeSet<&Arc<str>>> = BTreeMap::new();
     for (about, found) in found {
-        kinds.entry(about.kind).or_default().take(*found);
+        kinds.entry(about.kind.clone()).or_default().take(*found);
         if !matches!(found, Match::Both(_, 0)) {
-            customers.entry(about.kind).or_default().insert(&about.customer_id);
+            customers.entry(about.kind.clone()).or_default().insert(&about.customer_id);
         }
     }
     for (kind, customers) in customers {

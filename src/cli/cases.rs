@@ -225,7 +225,7 @@ struct Line {
 }
 
 fn compare(text: &str, case: &Case, alerts: &[AlertChange], start: Timestamp) -> Result<Verdict, String> {
-    let looked_at = |alert: &&AlertChange| case.only.is_empty() || case.only.iter().any(|kind| kind == alert.kind);
+    let looked_at = |alert: &&AlertChange| case.only.is_empty() || case.only.iter().any(|kind| *kind == alert.kind);
     let mut found: Vec<&AlertChange> = alerts.iter().filter(looked_at).collect();
     let (mut missing, mut matched) = (Vec::new(), Vec::new());
     for expect in &case.expect {

@@ -3,6 +3,7 @@
 use crate::insight::{self, About, Hits, Items, Match, Opened, Quartiles, Share, quartiles};
 use crate::model::{Timestamp, Touchpoint};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ pub(super) struct Difference {
     pub(super) records: u64,
     /// … and rejected: by the base, by the candidate.
     pub(super) rejected: [u64; 2],
-    pub(super) kinds: BTreeMap<&'static str, Counts>,
+    pub(super) kinds: BTreeMap<Cow<'static, str>, Counts>,
     pub(super) labels: Vec<Judged>,
     pub(super) stories: Vec<Story>,
 }
@@ -60,7 +61,7 @@ pub(super) struct Judged {
     /// Labelled items, and how many of them turned out bad.
     items: usize,
     bad: usize,
-    kind: &'static str,
+    kind: String,
     base: Foretold,
     candidate: Foretold,
     added: Foretold,
@@ -84,9 +85,9 @@ impl From<Hits> for Foretold {
 
 /// Judges the alerts of every kind that differs by the labels of one outcome.
 pub(super) fn judged(outcome: &str, items: &Items, found: &[(About, Match)]) -> Vec<Judged> {
-    let mut kinds: BTreeMap<&'static str, [Vec<Opened>; 4]> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, [Vec<Opened>; 4]> = BTreeMap::new();
     for (about, found) in found {
-        let [base, candidate, added, removed] = kinds.entry(about.kind).or_default();
+        let [base, candidate, added, removed] = kinds.entry(&*about.kind).or_default();
         let opened = |at| Opened { customer_id: Arc::clone(&about.customer_id), item: about.item.clone(), at };
         match found {
             Match::Both(new, later_ms) => {
@@ -98,9 +99,18 @@ pub(super) fn judged(outcome: &str, items: &Items, found: &[(About, Match)]) -> 
         }
     }
     let Share { part, whole } = items.bad();
-    let judge = |(kind, lists): (&'static str, [Vec<Opened>; 4])| {
+    let judge = |(kind, lists): (&str, [Vec<Opened>; 4])| {
         let [base, candidate, added, removed] = lists.map(|list| Foretold::from(items.judge(&list)));
-        Judged { outcome: outcome.to_owned(), items: whole, bad: part, kind, base, candidate, added, removed }
+        Judged {
+            outcome: outcome.to_owned(),
+            items: whole,
+            bad: part,
+            kind: kind.to_owned(),
+            base,
+            candidate,
+            added,
+            removed,
+        }
     };
     kinds.into_iter().map(judge).collect()
 }
@@ -233,7 +243,7 @@ impl Difference {
     /// Were the warnings right? Of the kinds that differ; the others foretell what they foretold.
     fn labels_text(&self, text: &mut String) {
         let differs = |judged: &&Judged| {
-            let count = self.kinds.get(judged.kind);
+            let count = self.kinds.get(judged.kind.as_str());
             let moved = count.is_some_and(|counts| counts.earlier + counts.later > 0);
             moved || judged.added.judged + judged.removed.judged > 0
         };

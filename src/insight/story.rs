@@ -8,7 +8,9 @@ use crate::rules::{Row, TABLE};
 #[must_use]
 pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
     let Some(first) = changes.first() else { return String::new() };
-    let summary = TABLE.iter().find(|row| row.name == first.kind).map_or("", |row: &Row| row.summary);
+    let built_in = TABLE.iter().find(|row| row.name == first.kind).map(|row: &Row| row.summary.to_owned());
+    let own = || settings.own_rules.named(&first.kind).map(|rule| format!("a rule of your own: {}", rule.own.when));
+    let summary = built_in.or_else(own).unwrap_or_else(|| "a rule of your own that is gone".to_owned());
     let item = first.item.as_ref().filter(|item| item.item_type != ItemType::Customer);
     let item = item.map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
     let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();
@@ -20,6 +22,7 @@ pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
             text += &format!("    a touchpoint came late: seen at {}\n", clock(change.detected_at));
         }
         if change.phase != Phase::Resolved {
+            text += &change.message.as_ref().map(|message| format!("    \"{message}\"\n")).unwrap_or_default();
             text += &reasons(change, settings);
         }
     }
@@ -47,7 +50,7 @@ fn happened(change: &AlertChange) -> String {
 fn figure(change: &AlertChange) -> String {
     let AlertChange { after, threshold, .. } = change;
     let before = change.before.map(|before| format!("before {before}, ")).unwrap_or_default();
-    let words = match change.figure {
+    let words = match &*change.figure {
         "perception" => "how the customer feels, good above zero",
         "nps" => "answer to whether they would recommend us",
         "csat" => "answer in the satisfaction survey",
@@ -79,7 +82,7 @@ fn reasons(change: &AlertChange, settings: &Settings) -> String {
     let lines = change
         .evidence
         .iter()
-        .map(|evidence| line(evidence.contribution.to_string(), &reason(change.figure, evidence, settings)));
+        .map(|evidence| line(evidence.contribution.to_string(), &reason(&change.figure, evidence, settings)));
     let mut text: String = lines.collect();
     if change.remainder.0 != 0 {
         text += &line(change.remainder.to_string(), "everything else");
