@@ -2,15 +2,13 @@
 
 use crate::engine::Settings;
 use crate::model::{AlertChange, Evidence, ItemType, Phase, TermKind, Timestamp};
-use crate::rules::{Row, TABLE};
+use crate::rules::{TABLE, own};
 
 /// The story of one alert: its changes, in order. Empty without any.
 #[must_use]
 pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
     let Some(first) = changes.first() else { return String::new() };
-    let built_in = TABLE.iter().find(|row| row.name == first.kind).map(|row: &Row| row.summary.to_owned());
-    let own = || settings.own_rules.named(&first.kind).map(|rule| format!("a rule of your own: {}", rule.own.when));
-    let summary = built_in.or_else(own).unwrap_or_else(|| "a rule of your own that is gone".to_owned());
+    let summary = TABLE.iter().find(|row| row.name == first.kind).unwrap_or(&own::ROW).summary;
     let item = first.item.as_ref().filter(|item| item.item_type != ItemType::Customer);
     let item = item.map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
     let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();

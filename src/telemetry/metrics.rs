@@ -90,7 +90,10 @@ impl Signals for Metrics {
         for (fate, records) in committed.fates {
             self.records_total(fate).inc_by(*records);
         }
-        self.clamped_total().inc_by(observed.clamped);
+        for (source, touchpoints) in &observed.clamped {
+            let topic = committed.topics.get(usize::from(*source)).map_or("", String::as_str);
+            self.clamped_total(topic).inc_by(*touchpoints);
+        }
         self.unknown_kinds_total().inc_by(observed.unknown_kinds);
         self.alerts_capped_total().inc_by(observed.capped);
         self.items_dropped_total().inc_by(observed.items_dropped);
@@ -151,7 +154,7 @@ mod tests {
             alerts: vec![alert.clone(), ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
             rejected: BTreeMap::from([(Code::JunkId, 2)]),
             refused: vec![(Limit::Customers, 4)],
-            clamped: 5,
+            clamped: BTreeMap::from([(1, 5)]),
             unknown_kinds: 6,
             capped: 7,
             rules_skipped: [("worn_out".into(), 4)].into(),
@@ -166,6 +169,7 @@ mod tests {
         let metrics = Metrics::new().expect("the catalogue is valid");
         metrics.committed(&Committed {
             observed: &observed(),
+            topics: &["a".to_owned(), "b".to_owned()],
             at: Timestamp(1_200),
             images: 8,
             journal_bytes: 900,
@@ -191,7 +195,7 @@ mod tests {
             "limits_reached_total{limit=\"customers_per_partition\"} 4",
             "records_total{result=\"applied\"} 3",
             "records_total{result=\"late\"} 0",
-            "clamped_total 5",
+            "clamped_total{topic=\"b\"} 5",
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
             "rules_skipped_total{rule=\"worn_out\"} 4",
