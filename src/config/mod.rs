@@ -15,6 +15,7 @@ mod secret;
 
 use crate::model::hash64;
 use crate::pipeline::{Bounds, Plan, Scoring};
+use crate::rules::outcome_risk::Outcome;
 use crate::rules::profile::ProfileFile;
 use crate::{codec, engine};
 use canonical::Canonical;
@@ -108,6 +109,8 @@ pub struct Config {
     pub canonical: String,
     /// XXH3-64 of `canonical`.
     pub config_hash: u64,
+    /// Hashes of what a card rests on: the configuration of its features, and the profile.
+    pub card_hashes: (u64, u64),
 }
 
 impl Config {
@@ -116,11 +119,7 @@ impl Config {
     /// # Errors
     /// Every problem found, sorted by key path.
     pub fn load(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let config = load(text, resolve, Some(resolve), &mut problems);
-        problems.sort();
-        problems.dedup();
-        config.filter(|_| problems.is_empty()).ok_or(problems)
+        Self::load_as(text, resolve, &Without::Nothing)
     }
 
     /// As [`Self::load`], with an empty profile, whatever file is named: for whoever is about to make it.
@@ -128,8 +127,20 @@ impl Config {
     /// # Errors
     /// Every problem found, sorted by key path.
     pub fn load_without_profile(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
+        Self::load_as(text, resolve, &Without::Profile)
+    }
+
+    /// As [`Self::load`], without the outcome of this name: for whoever is about to make its card.
+    ///
+    /// # Errors
+    /// Every problem found, sorted by key path.
+    pub fn load_without_outcome(text: Option<&str>, resolve: Resolve<'_>, outcome: &str) -> Result<Self, Vec<Problem>> {
+        Self::load_as(text, resolve, &Without::Outcome(outcome))
+    }
+
+    fn load_as(text: Option<&str>, resolve: Resolve<'_>, without: &Without<'_>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let config = load(text, resolve, None, &mut problems);
+        let config = load(text, resolve, without, &mut problems);
         problems.sort();
         problems.dedup();
         config.filter(|_| problems.is_empty()).ok_or(problems)
@@ -171,7 +182,7 @@ impl Config {
 fn load(
     text: Option<&str>,
     resolve: Resolve<'_>,
-    profiles: Option<Resolve<'_>>,
+    without: &Without<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
@@ -185,9 +196,15 @@ fn load(
 
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
-    let outcomes = tables(&user, "outcome", "name, kind, terms, items, open, close, severity", problems);
+    let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
+    if let Without::Outcome(name) = without {
+        outcomes.retain(|outcome| outcome.name != *name);
+    }
     let own_rules = tables(&user, "rule", OWN_RULE_KEYS, problems);
-    let profile = profiles.map_or_else(ProfileFile::default, |resolve| outcomes::profile(&user, resolve, problems));
+    let profile = match without {
+        Without::Profile => ProfileFile::default(),
+        Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
+    };
     let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
@@ -216,6 +233,7 @@ fn load(
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
+    let card_hashes = canonical.card_hashes().unwrap_or_default();
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
@@ -228,8 +246,16 @@ fn load(
         admin,
         telemetry: Telemetry { log: telemetry.log, json: telemetry.json },
         config_hash: hash64(canonical.as_bytes()),
+        card_hashes,
         canonical,
     })
+}
+
+/// What is left out because it is about to be made.
+enum Without<'a> {
+    Nothing,
+    Profile,
+    Outcome(&'a str),
 }
 
 struct Reader<'a> {
@@ -313,6 +339,7 @@ fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
     }
 }
 
+const OUTCOME_KEYS: &str = "name, kind, terms, items, open, close, severity";
 const OWN_RULE_KEYS: &str = "name, when, close, figure, items, message, enabled, severity, for, keep_firing_for, cooldown, \
     max_open, suggested_action";
 

@@ -31,6 +31,7 @@ use super::customer::Customer;
 use super::figures::{Derived, derive, index_terms};
 use super::items::{OpenItem, Promise};
 use super::pressure::{self, Term};
+use super::settings::Items;
 use super::{Engine, Output, Settings, image, week};
 use crate::model::time::DAY_MS;
 use crate::model::{Evidence, Micro, Name, TermKind, Timestamp};
@@ -58,6 +59,8 @@ pub struct Column {
     pub unit: Unit,
     /// A derived figure, as against a feature for training.
     pub is_figure: bool,
+    /// It reads an attribute that no score may use (`items.protected`).
+    pub is_protected: bool,
     source: Source,
 }
 
@@ -224,7 +227,14 @@ impl Features {
 }
 
 fn columns(settings: &Settings) -> Vec<Column> {
-    let figure = |name: &str, unit, source| Column { name: name.to_owned(), unit, is_figure: true, source };
+    let items = &settings.items;
+    let figure = |name: &str, unit, source| Column {
+        name: name.to_owned(),
+        unit,
+        is_figure: true,
+        is_protected: is_protected(items, source),
+        source,
+    };
     let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
     let mut columns = vec![
         figure("index", Unit::Micro, Source::Index),
@@ -306,6 +316,17 @@ pub(super) fn rule_figures(settings: &Settings) -> (Vec<Figure>, Vec<(Source, Un
         (figure, (source, unit))
     };
     columns.chain(more).map(figure).unzip()
+}
+
+/// Whether a column reads an attribute that no score may use.
+fn is_protected(items: &Items, source: Source) -> bool {
+    if let Source::Measure(at) | Source::MeasureSum(at) = source {
+        items.measures.get(at).is_some_and(|measure| items.protected_by(measure).is_some())
+    } else if let Source::Segment(at) = source {
+        items.segments.get(at).is_some_and(|name| items.protected.contains(name))
+    } else {
+        false
+    }
 }
 
 /// The columns of each promise, besides the time since it was opened, and since it is due.

@@ -45,3 +45,5 @@ mod schemas;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod train;
