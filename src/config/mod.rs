@@ -205,7 +205,6 @@ fn load(
         Without::Profile => ProfileFile::default(),
         Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
     };
-    let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
     let topics = reader.section("topics");
@@ -229,7 +228,7 @@ fn load(
         scoring: reader.section("scoring")?,
     };
     check::all(&canonical, problems);
-    outcomes::check(&canonical, has_profile, problems);
+    outcomes::check(&canonical, outcomes::names_profile(&user), problems);
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);

@@ -286,21 +286,19 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let promises = settings.catalogue.promises().map(|(name, _)| (settings.catalogue.text(name), name));
     // By name, not by hash.
     for (text, name) in std::collections::BTreeMap::from_iter(promises) {
-        for (word, clock) in [("open", Clock::Opened(name)), ("overdue", Clock::Due(name))] {
-            columns.push(feature(&format!("p.{text}.{word}"), Unit::Ms, Source::Since(clock)));
-        }
-        columns.extend(
-            WAITS.map(|(wait, word, unit)| feature(&format!("p.{text}.{word}"), unit, Source::Promise(name, wait))),
-        );
+        columns.extend(WAITS.map(|(source, word, unit)| feature(&format!("p.{text}.{word}"), unit, source(name))));
     }
     let segments = settings.items.segments.iter().enumerate();
     columns.extend(segments.map(|(at, name)| feature(&format!("g.{name}"), Unit::Category, Source::Segment(at))));
     columns
 }
 
-/// Every figure that an own rule may name, and where its value comes from.
+/// Every figure that an own rule may name, and where its value comes from: none of what no score may use.
 pub(super) fn rule_figures(settings: &Settings) -> (Vec<Figure>, Vec<(Source, Unit)>) {
-    let columns = columns(settings).into_iter().map(|column| (column.name, column.unit, column.source));
+    let columns = columns(settings)
+        .into_iter()
+        .filter(|column| !column.is_protected)
+        .map(|column| (column.name, column.unit, column.source));
     let more = RULE_FIGURES.map(|(name, unit, source)| (name.to_owned(), unit, source));
     let figure = |(name, unit, source): (String, Unit, Source)| {
         let figure = Figure {
@@ -329,12 +327,16 @@ fn is_protected(items: &Items, source: Source) -> bool {
     }
 }
 
-/// The columns of each promise, besides the time since it was opened, and since it is due.
-const WAITS: [(Wait, &str, Unit); 4] = [
-    (Wait::Kept, "kept", Unit::Ms),
-    (Wait::KeptLate, "kept_late", Unit::Ms),
-    (Wait::Promised, "len", Unit::Ms),
-    (Wait::Surprise, "surprise", Unit::Micro),
+type SourceOf = fn(Name) -> Source;
+
+/// The columns of each promise.
+const WAITS: [(SourceOf, &str, Unit); 6] = [
+    (|name| Source::Since(Clock::Opened(name)), "open", Unit::Ms),
+    (|name| Source::Since(Clock::Due(name)), "overdue", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Kept), "kept", Unit::Ms),
+    (|name| Source::Promise(name, Wait::KeptLate), "kept_late", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Promised), "len", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Surprise), "surprise", Unit::Micro),
 ];
 
 /// A customer, and one of their items, at the customer's own time.
