@@ -31,6 +31,24 @@ items = ["order"]
 open = 0.4
 close = 0.1
 
+[[rule]]
+name = "worn_out"
+when = "effort >= 2 and not has(r.recency)"
+close = 0.5
+for = "10m"
+cooldown = "1h"
+
+[[rule]]
+name = "unheard"
+when = "p.reply.open > 90m or p.answer.open >= 30m and pressure > 0.1"
+figure = "pressure"
+
+[[rule]]
+name = "faint"
+when = "perception < -0.1 and c.silence >= 45m"
+close = "c.silence < 1m or perception > 0"
+message = "{perception} for {c.silence}"
+
 [items]
 measures = [{ name = "clicks", counts = "rage_clicked", weight = 0.2, from = 0 }]
 
@@ -233,7 +251,7 @@ impl Player {
 }
 
 fn key(change: &AlertChange) -> Key {
-    (change.customer_id.to_string(), change.kind, change.item.clone(), change.outcome)
+    (change.customer_id.to_string(), change.kind.to_string(), change.item.clone(), change.outcome)
 }
 
 /// What the world was told, checked as it is told.
@@ -250,7 +268,7 @@ struct World {
 }
 
 /// What there is at most one alert about: customer, kind, item, outcome.
-type Key = (String, &'static str, Option<Item>, Option<Name>);
+type Key = (String, String, Option<Item>, Option<Name>);
 
 impl World {
     fn hear(&mut self, output: &Output, settings: &Settings) {
@@ -264,7 +282,7 @@ impl World {
                 self.ended.retain(|key, _| key.0 != **customer);
             }
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
-            Output::Kept(..) | Output::ItemDropped => {}
+            Output::Kept(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
         }
     }
 
@@ -282,9 +300,9 @@ impl World {
                 let today = self.opened.entry((customer, change.detected_at.day())).or_default();
                 *today += 1;
                 assert!(self.ids.insert(change.alert_id), "an id used twice: {change:?}");
-                let kind = TABLE.iter().find(|row| row.name == change.kind).unwrap().kind;
-                let cooldown_ms = settings.rules.lifecycle(kind).cooldown.0;
-                if let Some((at, severity)) = self.ended.get(&key(change)) {
+                let shipped = TABLE.iter().find(|row| row.name == change.kind);
+                if let (Some(row), Some((at, severity))) = (shipped, self.ended.get(&key(change))) {
+                    let cooldown_ms = settings.rules.lifecycle(row.kind).unwrap().cooldown.0;
                     let cooled = change.detected_at.since(*at) >= cooldown_ms;
                     assert!(cooled || change.severity > *severity, "within the cool-down: {change:?}");
                 }
@@ -401,7 +419,7 @@ fn without_silence() -> Arc<Settings> {
 /// What late data must not change: the figures, and which alerts are open. Rules that read a level have hysteresis: whether
 /// they are open between their thresholds depends on the path, which late data cannot walk again; so does a complaint
 /// between two others of which the first was answered.
-fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<&'static str>) {
+fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<String>) {
     feed(engine, &[last]);
     let view = engine.view(CUSTOMERS[0]).unwrap();
     let levels = [
@@ -413,8 +431,12 @@ fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::F
         "indirect_negative",
         "outcome_risk",
         "churn_risk",
+        "worn_out",
+        "unheard",
+        "faint",
     ];
-    let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.0).filter(|kind| !levels.contains(kind)).collect();
+    let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.0.to_string()).collect();
+    open.retain(|kind| !levels.contains(&kind.as_str()));
     open.sort_unstable();
     (view.figures, open)
 }
