@@ -81,7 +81,7 @@ impl<'p> Feed<'p> {
             true if buffer.is_empty() => self.free.push(slot),
             true => {
                 let position = Position { source: self.source, partition: 0, offset: self.line };
-                let raw = RawRecord { position, recorded_at: None, key: None, value: Some(buffer) };
+                let raw = RawRecord { position, recorded_at: None, key: None, value: Some(buffer), retries: 0 };
                 self.newest = codec::arrival(self.input, &raw).unwrap_or(self.newest);
                 self.window.push_back((self.newest, self.line, slot));
             }
@@ -99,7 +99,7 @@ impl<'p> Feed<'p> {
             let position = Position { source: self.source, partition: 0, offset: line };
             // Without a field of its own the arrival is the event time: that must not judge itself.
             let recorded_at = (!self.input.arrival.is_empty()).then_some(arrival);
-            take(&RawRecord { position, recorded_at, key: None, value: Some(buffer) });
+            take(&RawRecord { position, recorded_at, key: None, value: Some(buffer), retries: 0 });
         }
         self.free.push(slot);
         Ok(true)

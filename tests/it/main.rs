@@ -32,7 +32,11 @@ mod hostile;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod kafka_dlq;
+#[cfg(test)]
 mod kafka_real;
+#[cfg(all(test, feature = "tls"))]
+mod kafka_secured;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
