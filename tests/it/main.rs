@@ -35,7 +35,8 @@ mod interleaving;
 mod kafka_dlq;
 #[cfg(test)]
 mod kafka_real;
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod kafka_secured;
 #[cfg(test)]
 mod laws;
@@ -49,3 +50,5 @@ mod schemas;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod train;
