@@ -377,7 +377,7 @@ fn libraries() -> &'static PathBuf {
     LIBRARIES.get_or_init(|| {
         let cache = std::env::var_os("TOUCHLINE_TEST_CACHE")
             .map_or_else(|| temporary().parent().unwrap().join("kafka-libs"), PathBuf::from);
-        let done = cache.join(format!("kafka-{KAFKA_VERSION}"));
+        let done = cache.join(format!("kafka-{KAFKA_VERSION}-tools"));
         if !done.exists() {
             fetch(&cache.join(format!("fetching-{}", std::process::id())), &done);
         }
@@ -392,6 +392,8 @@ fn fetch(part: &Path, done: &Path) {
         "<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId>\
          <version>1</version><packaging>pom</packaging><dependencies><dependency>\
          <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>\
+         </dependency><dependency>\
+         <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{KAFKA_VERSION}</version>\
          </dependency></dependencies></project>"
     );
     std::fs::write(part.join("pom.xml"), pom).unwrap();

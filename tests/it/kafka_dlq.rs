@@ -2,6 +2,7 @@
 
 use crate::broker::{self, Isolation, Record, unique, wait_until};
 use crate::command::touchline;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const CANARY: &str = "canary-4711";
 struct Scene {
     brokers: &'static str,
     name: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     config: String,
 }
 
@@ -41,7 +42,7 @@ impl Scene {
         );
         let config = folder.path().join("touchline.toml").display().to_string();
         std::fs::write(&config, text).unwrap();
-        let scene = Self { brokers, name, _folder: folder, config };
+        let scene = Self { brokers, name, folder, config };
         scene.run(&["topics", "--create"]);
         scene
     }
@@ -141,4 +142,51 @@ fn what_run_needs_of_the_brokers_is_tried_beforehand() {
     let answer = touchline(&["check", "--brokers", "--config", &scene.config]);
     assert_eq!(answer.code, Some(1));
     assert!(answer.stdout.contains("has 3 partitions, the inputs have 2"), "{}", answer.stdout);
+}
+
+#[test]
+fn planted_strings_are_in_no_log_metric_alert_or_header() {
+    let scene = Scene::new();
+    let [port] = broker::free_ports();
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, text.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""))).unwrap();
+    let touchpoint = |id: u32| {
+        let payload = serde_json::json!({
+            "id": format!("{id}"), "source": "test", "customer_id": format!("{CANARY}-customer"), "channel": "web",
+            "kind": "review_posted", "occurred_at": 1_700_000_000_000_i64 + i64::from(id),
+            "rating": {"instrument": "stars", "value": 1}, "text": format!("{CANARY}-text: awful, the worst ever"),
+            "attributes": {"note": format!("{CANARY}-attribute")},
+        });
+        Record::new(&format!("{CANARY}-customer"), &payload.to_string())
+    };
+    let mut records: Vec<Record> = (0..3).map(touchpoint).collect();
+    let bad = format!("{{\"id\": 7, \"customer_id\": \"{CANARY}\", \"{CANARY}\": ");
+    records.push(Record::new(&format!("{CANARY}-key"), &bad));
+    broker::produce(scene.brokers, &format!("{}.web", scene.name), &records);
+    let log = scene.folder.path().join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
+    command.args(["run", "--config", &scene.config]).env("TOUCHLINE_LOG", "debug").stdin(Stdio::null());
+    let service = Service(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
+    scene.wait_for_letters(1);
+    let alerts = || broker::read(scene.brokers, &format!("{}-alerts", scene.name), Isolation::Committed);
+    wait_until("an alert", DEADLINE, || !alerts().is_empty());
+
+    let mut metrics = String::new();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    stream.read_to_string(&mut metrics).unwrap();
+    drop(service);
+    assert!(metrics.contains("touchline_rejected_total{reason=\"malformed\"} 1"), "{metrics}");
+    assert!(!metrics.contains("canary"));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("restored") && !log.contains("canary"), "{log}");
+    for alert in alerts() {
+        let alert = String::from_utf8(alert.payload.unwrap()).unwrap();
+        // An alert is about a customer; nothing else of the touchpoint is in it.
+        let rest = alert.replace(&format!("{CANARY}-customer"), "");
+        assert!(alert.contains(CANARY) && !rest.contains("canary"), "{alert}");
+    }
+    for (name, value) in scene.letters().iter().flat_map(|letter| &letter.headers) {
+        assert!(!String::from_utf8_lossy(value).contains("canary"), "{name}");
+    }
 }

@@ -91,7 +91,7 @@ impl Scene {
         let words: Vec<&str> = line.split_whitespace().collect();
         let class = match words[0] {
             "kafka-topics.sh" => "org.apache.kafka.tools.TopicCommand",
-            "kafka-acls.sh" => "kafka.admin.AclCommand",
+            "kafka-acls.sh" => "org.apache.kafka.tools.AclCommand",
             other => panic!("{other}"),
         };
         // The broker is reached as an administrator here: without the address that was printed.
@@ -205,7 +205,8 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
     {
         let granted = rights.iter().find(|line| line.contains(right)).unwrap();
         let (head, _) = granted.split_once(" --operation").unwrap();
-        let resource = &granted[granted.find(right).unwrap()..];
+        let (_, pattern) = granted.split_once(right).unwrap();
+        let resource = format!("{right}{pattern}");
         let line = format!("{head} --operation {operation} {resource}");
         scene.execute(&(line.replace("--add", "--remove") + " --force"));
         feed(&format!("{}", seed + 2));
