@@ -34,6 +34,8 @@ mod interleaving;
 #[cfg(test)]
 mod kafka_dlq;
 #[cfg(test)]
+mod kafka_faults;
+#[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
 #[cfg(feature = "tls")]
