@@ -264,7 +264,9 @@ impl Engine {
     /// Puts what was written in a customer's place.
     fn keep(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
         self.store.replace(slot, &self.buffer, customer.deadline(&self.settings), alert_changed);
-        add(&mut self.open, opened, 1);
+        if alert_changed {
+            add(&mut self.open, opened, 1);
+        }
     }
 }
 
