@@ -6,22 +6,22 @@
 pub fn put_u64(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         out.push((value & 0x7f) as u8);
-        return;
+    } else {
+        put_long(out, value);
     }
-    if value >> 56 != 0 {
-        return put_u64_by_bytes(out, value);
-    }
-    // All eight bytes at once, then those that are too many are taken back.
-    let bytes = (u64::BITS - value.leading_zeros()).div_ceil(7) as usize;
-    let word = scatter(value) | MORE & ((1 << (8 * (bytes - 1))) - 1);
-    let end = out.len() + bytes;
-    out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(end);
 }
 
-/// The same for the longest integers.
-#[cold]
-fn put_u64_by_bytes(out: &mut Vec<u8>, mut value: u64) {
+/// Two bytes or more.
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    if value >> 56 == 0 {
+        // All eight bytes at once, then those that are too many are taken back.
+        let bytes = (u64::BITS - value.leading_zeros()).div_ceil(7) as usize;
+        let word = scatter(value) | MORE & ((1 << (8 * (bytes - 1))) - 1);
+        let end = out.len() + bytes;
+        out.extend_from_slice(&word.to_le_bytes());
+        out.truncate(end);
+        return;
+    }
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
