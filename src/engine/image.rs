@@ -10,7 +10,7 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, Conversation, Customer, FailureMark, Journey, Mark, Recent, Session,
+    AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Recent, Session,
 };
 use super::week::QUARTER_MS;
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
@@ -309,7 +309,17 @@ impl Writer<'_> {
                 self.out.push(severity as u8);
             }
         }
-        self.option(alert.outcome.as_ref(), |writer, outcome| writer.u64(outcome.0.into()));
+        match &alert.detail {
+            Detail::Only => self.out.push(0),
+            Detail::Outcome(outcome) => {
+                self.out.push(1);
+                self.u64(outcome.0.into());
+            }
+            Detail::Own(rule) => {
+                self.out.push(2);
+                self.text(rule);
+            }
+        }
         put_hash(self.out, alert.alert_id);
         self.u64(alert.revision.into());
         self.mark(&alert.origin);

@@ -2,8 +2,8 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Episode, FailureMark, Friction, Journey,
-    Mark, Purchases, Recent, Recovery, Session,
+    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Detail, Episode, FailureMark, Friction,
+    Journey, Mark, Purchases, Recent, Recovery, Session,
 };
 use super::image::{Header, header};
 use super::week::{QUARTER_MS, Quarter};
@@ -248,12 +248,17 @@ impl Parser<'_> {
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
             _ => return Err(Damaged),
         };
-        let outcome = self.option(Self::name)?;
+        let detail = match self.reader.u8()? {
+            0 => Detail::Only,
+            1 => Detail::Outcome(self.name()?),
+            2 => Detail::Own(self.text()?),
+            _ => return Err(Damaged),
+        };
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
         let (origin, figure) = (self.mark()?, self.reader.u8()?);
         let before = self.option(|parser| parser.reader.i64().map(Micro))?;
         let threshold = Micro(self.reader.i64()?);
-        Ok(AlertState { kind, item, outcome, state, alert_id, revision, origin, figure, before, threshold })
+        Ok(AlertState { kind, item, detail, state, alert_id, revision, origin, figure, before, threshold })
     }
 
     fn figures(&mut self) -> Result<Figures, Damaged> {
