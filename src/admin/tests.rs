@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Config;
-use crate::engine::{Line, View};
-use crate::model::{Figures, Micro, Severity, Timestamp};
+use crate::engine::{Foreseen, Line, View};
+use crate::model::{Chance, Figures, Item, ItemType, Micro, Severity, Timestamp};
 use crate::pipeline::partition_of;
 use crate::status::{Answer, Query, State as PartitionState};
 use std::io::{Read, Write};
@@ -75,6 +75,13 @@ fn view() -> View {
         figures: Figures { index: 42, perception: Micro(-250_000), ..Figures::default() },
         index_lines: vec![Line { label: "at rest".to_owned(), contribution: Micro::whole(42) }],
         perception_lines: vec![Line { label: "review_submitted".to_owned(), contribution: Micro(-250_000) }],
+        outcomes: vec![Foreseen {
+            outcome: "low_review".to_owned(),
+            item: Item { item_type: ItemType::Order, id: "o1".into() },
+            score: Micro(300_000),
+            chance: Some(Chance { probability: Micro(574_443), calibrated: Some((Micro(500_000), Micro(650_000))) }),
+            lines: vec![Line { label: "the average case".to_owned(), contribution: Micro(300_000) }],
+        }],
         open_alerts: vec![("detractor", 0xabc, Severity::High, Timestamp(2))],
     }
 }

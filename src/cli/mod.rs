@@ -16,6 +16,7 @@ mod history;
 mod labels;
 mod load;
 mod profile;
+mod recalibrate;
 mod replay;
 mod replay_topics;
 mod rows;

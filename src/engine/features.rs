@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | `index` | millionths | with the item's pressure (0 without an item), not rounded to whole points | – |
 //! | `perception` … `remembered`, `risk.<outcome>` | millionths | the other derived figures; pressure and risk are the item's | no item; `remembered`: no episode |
+//! | `card.<outcome>` | millionths | chance of the outcome, by its card | no item |
 //! | `c.n7`, `c.in7` | count | touchpoints, and contacts by the customer, of the last 7 days, to 6 hours | – |
 //! | `c.silence` | ms | since the last touchpoint | none yet |
 //! | `c.past`, `c.past_bad`, `c.open_items` | count | items closed, of them badly; other open items | – |
@@ -60,12 +61,12 @@ pub struct Column {
     pub is_figure: bool,
     /// It reads an attribute that no score may use (`items.protected`).
     pub is_protected: bool,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// Where a column's value comes from; numbers are places in the settings' lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Index,
     Perception,
     Expectation,
@@ -75,6 +76,7 @@ enum Source {
     Effort,
     Remembered,
     Risk(usize),
+    Card(Name),
     Touchpoints7,
     Inbound7,
     Silence,
@@ -101,7 +103,7 @@ enum Source {
 
 /// What of a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
+pub(super) enum Wait {
     Open,
     Overdue,
     Kept,
@@ -178,8 +180,13 @@ fn columns(settings: &Settings) -> Vec<Column> {
     ];
     let outcomes = settings.outcomes.iter().enumerate();
     columns.extend(
-        outcomes.map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
+        outcomes
+            .filter(|(_, (_, outcome))| outcome.card.is_none())
+            .map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
     );
+    let cards = settings.cards.iter();
+    columns
+        .extend(cards.map(|(name, card)| figure(&format!("card.{}", card.outcome), Unit::Micro, Source::Card(*name))));
     columns.extend([
         feature("c.n7", Unit::Count, Source::Touchpoints7),
         feature("c.in7", Unit::Count, Source::Inbound7),
@@ -247,7 +254,7 @@ const WAITS: [(Wait, &str, Unit); 6] = [
 ];
 
 /// A customer, and one of their items, at the customer's own time.
-struct Moment<'a> {
+pub(super) struct Moment<'a> {
     customer: &'a Customer,
     settings: &'a Settings,
     derived: Derived,
@@ -256,6 +263,16 @@ struct Moment<'a> {
 }
 
 impl<'a> Moment<'a> {
+    /// An item for a card: without the terms that only declared risks have.
+    pub(super) const fn of(
+        customer: &'a Customer,
+        settings: &'a Settings,
+        derived: Derived,
+        item: &'a OpenItem,
+    ) -> Self {
+        Self { customer, settings, derived, item: Some(item), terms: Vec::new() }
+    }
+
     fn new(customer: &'a Customer, settings: &'a Settings, item: Option<&str>) -> Self {
         let derived = derive(customer, settings);
         let at = derived.at;
@@ -271,7 +288,7 @@ impl<'a> Moment<'a> {
         Self { customer, settings, derived, item, terms: terms.unwrap_or_default() }
     }
 
-    fn value(&self, source: Source) -> Option<i64> {
+    pub(super) fn value(&self, source: Source) -> Option<i64> {
         let Self { customer, settings, derived, item, .. } = *self;
         let figures = &derived.figures;
         match source {
@@ -287,6 +304,10 @@ impl<'a> Moment<'a> {
                 let (_, outcome) = settings.outcomes.get(at)?;
                 item.filter(|item| outcome.is_about(item.item.item_type))
                     .map(|_| pressure::risk(outcome, &self.terms).0)
+            }
+            Source::Card(name) => {
+                let card = settings.cards.get(&name)?;
+                item.map(|_| card.chance(card.score(self)).probability.0)
             }
             Source::Touchpoints7 => Some(week::counts(&customer.week, derived.at).0),
             Source::Inbound7 => Some(week::counts(&customer.week, derived.at).1),

@@ -4,7 +4,8 @@ use super::customer::{AlertState, Customer, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Name, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Chance, Evidence, ExperienceChange, Item, Micro, Name, Phase, Scored, Severity, Timestamp,
+    hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
 use crate::rules::{FIGURES, Kind, Lifecycle, Reading, TABLE, Verdict, raised};
@@ -155,6 +156,12 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The chance behind an alert's figure, where a card gave it.
+    fn chance(&self, alert: &AlertState) -> Option<Chance> {
+        let card = self.settings.cards.get(&alert.outcome?)?;
+        (alert.figure_name() == Some("log_odds")).then(|| card.chance(alert.origin.value))
+    }
+
     fn fresh(&self, subject: &Subject, outcome: Option<Name>, reading: &Reading) -> AlertState {
         let row = subject.kind.row();
         let mut identity = Vec::with_capacity(128);
@@ -258,6 +265,7 @@ impl<'a> Turn<'a> {
             channel: self.cause.map(|cause| cause.channel),
             item: alert.item.clone(),
             outcome: alert.outcome,
+            chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,
             suggested_action: lifecycle.suggested_action.as_deref().map(Arc::from),
@@ -302,7 +310,7 @@ impl AlertState {
         self.threshold = reading.threshold;
     }
 
-    fn figure_name(&self) -> Option<&'static str> {
+    pub(super) fn figure_name(&self) -> Option<&'static str> {
         FIGURES.get(usize::from(self.figure)).copied()
     }
 }
