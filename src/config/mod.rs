@@ -16,7 +16,7 @@ mod secret;
 
 use crate::model::{Name, hash64};
 use crate::pipeline::{Bounds, Plan, Scoring};
-use crate::rules::outcome_risk::Mismatch;
+use crate::rules::outcome_risk::{Mismatch, Outcome};
 use crate::rules::profile::ProfileFile;
 use crate::{codec, engine};
 use canonical::Canonical;
@@ -216,17 +216,12 @@ fn load(
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = outcomes::read(&user, problems);
-    match without {
-        Without::Nothing => {}
-        // A card is of the profile it was trained with.
-        Without::Profile => outcomes.retain(|outcome| outcome.card.is_none()),
-        Without::Outcome(name) => outcomes.retain(|outcome| outcome.name != *name),
-    }
-    let cards = cards::read(&mut outcomes, resolve, problems);
     let profile = match without {
         Without::Profile => ProfileFile::default(),
         Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
     };
+    outcomes.retain(|outcome| without.keeps(outcome));
+    let cards = cards::read(&mut outcomes, resolve, problems);
     let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
@@ -279,6 +274,17 @@ enum Without<'a> {
     Nothing,
     Profile,
     Outcome(&'a str),
+}
+
+impl Without<'_> {
+    fn keeps(&self, outcome: &Outcome) -> bool {
+        match self {
+            Self::Nothing => true,
+            // A card is of the profile it was trained with.
+            Self::Profile => outcome.card.is_none(),
+            Self::Outcome(name) => outcome.name != *name,
+        }
+    }
 }
 
 struct Reader<'a> {

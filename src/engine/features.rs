@@ -158,17 +158,14 @@ impl Features {
     }
 }
 
-fn columns(settings: &Settings) -> Vec<Column> {
-    let items = &settings.items;
-    let figure = |name: &str, unit, source| Column {
-        name: name.to_owned(),
-        unit,
-        is_figure: true,
-        is_protected: is_protected(items, source),
-        source,
-    };
-    let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
-    let mut columns = vec![
+fn column(items: &Items, name: &str, unit: Unit, source: Source) -> Column {
+    Column { name: name.to_owned(), unit, is_figure: true, is_protected: is_protected(items, source), source }
+}
+
+/// The derived figures.
+fn figures(settings: &Settings) -> Vec<Column> {
+    let figure = |name: &str, unit, source| column(&settings.items, name, unit, source);
+    let mut figures = vec![
         figure("index", Unit::Micro, Source::Index),
         figure("perception", Unit::Micro, Source::Perception),
         figure("expectation", Unit::Micro, Source::Expectation),
@@ -179,7 +176,7 @@ fn columns(settings: &Settings) -> Vec<Column> {
         figure("remembered", Unit::Micro, Source::Remembered),
     ];
     let outcomes = settings.outcomes.iter().enumerate();
-    columns.extend(
+    figures.extend(
         outcomes
             .filter(|(_, (_, outcome))| outcome.card.is_none())
             .map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
@@ -187,6 +184,12 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let cards = settings.cards.iter();
     columns
         .extend(cards.map(|(name, card)| figure(&format!("card.{}", card.outcome), Unit::Micro, Source::Card(*name))));
+    figures
+}
+
+fn columns(settings: &Settings) -> Vec<Column> {
+    let mut columns = figures(settings);
+    let feature = |name: &str, unit, source| Column { is_figure: false, ..column(&settings.items, name, unit, source) };
     columns.extend([
         feature("c.n7", Unit::Count, Source::Touchpoints7),
         feature("c.in7", Unit::Count, Source::Inbound7),

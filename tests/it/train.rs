@@ -4,6 +4,7 @@ use crate::command::{Answer, touchline};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use touchline::model::Micro;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -271,7 +272,7 @@ fn a_served_card_opens_alerts_whose_points_add_up_and_that_explain_themselves() 
     assert!(opened.len() > 20, "{}", opened.len());
     let schema = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/alert.json"));
     let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-    let micro = |value: &serde_json::Value| (value.as_f64().unwrap() * 1e6).round() as i64;
+    let micro = |value: &serde_json::Value| Micro::from_f64(value.as_f64().unwrap()).unwrap().0;
     for alert in &alerts {
         validator.validate(alert).unwrap_or_else(|error| panic!("{error}: {alert}"));
         let lines: i64 = alert["evidence"].as_array().unwrap().iter().map(|line| micro(&line["contribution"])).sum();
@@ -361,10 +362,9 @@ fn a_card_that_does_not_fit_is_refused_with_key_and_reason() {
     );
     let intercept = good.lines().find(|line| line.starts_with("intercept")).unwrap();
     refused("absurd", &good.replace(intercept, "intercept = 99000000"), "intercept: is absurd");
-    let edges = good.lines().find(|line| line.starts_with("edges = [") && line.matches(',').count() > 2).unwrap();
-    let (first, _) = edges["edges = [".len()..].split_once(',').unwrap();
-    let unsorted = edges.replacen(first, "9000000000000", 1);
-    refused("edges", &good.replace(edges, &unsorted), "edges: are not ascending");
+    let edges = good.lines().rfind(|line| line.starts_with("edges = [") && line.contains(',')).unwrap();
+    let unsorted = edges.replacen("edges = [", "edges = [9000000000000, ", 1);
+    refused("edges", &good.replace(edges, &unsorted), ".edges: are not ascending");
     refused("unknown key", &good.replace("customers =", "clients ="), "clients");
     refused("nothing", "", "version: missing");
     fs::write(shop.path("card.toml"), &good).unwrap();
