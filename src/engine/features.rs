@@ -182,7 +182,7 @@ fn figures(settings: &Settings) -> Vec<Column> {
             .map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
     );
     let cards = settings.cards.iter();
-    columns
+    figures
         .extend(cards.map(|(name, card)| figure(&format!("card.{}", card.outcome), Unit::Micro, Source::Card(*name))));
     figures
 }
