@@ -164,6 +164,8 @@ fn a_customer_is_shown_by_the_owner_of_their_partition() {
         "index": 42, "perception": -0.25, "expectation": 0.0, "disconfirmation": 0.0, "felt": 0.0,
         "index_breakdown": [{"label": "at rest", "contribution": 42.0}],
         "perception_breakdown": [{"label": "review_submitted", "contribution": -0.25}],
+        "outcomes": [{"outcome": "low_review", "item": "o1", "item_type": "order", "score": 0.3, "probability": 0.574_443,
+            "calibrated": [0.5, 0.65], "breakdown": [{"label": "the average case", "contribution": 0.3}]}],
         "open_alerts": [{"kind": "detractor", "alert_id": "0000000000000abc", "severity": "high", "opened_at": 2}],
     });
     assert_eq!(body, expected);
