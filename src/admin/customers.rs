@@ -51,7 +51,7 @@ struct Shown<'a> {
     perception_breakdown: Vec<ShownLine<'a>>,
     /// Configured outcomes of open items.
     outcomes: Vec<ShownOutcome<'a>>,
-    open_alerts: Vec<ShownAlert>,
+    open_alerts: Vec<ShownAlert<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,8 +77,8 @@ struct ShownLine<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ShownAlert {
-    kind: &'static str,
+struct ShownAlert<'a> {
+    kind: &'a str,
     alert_id: String,
     severity: Severity,
     opened_at: i64,

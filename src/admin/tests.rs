@@ -82,7 +82,7 @@ fn view() -> View {
             chance: Some(Chance { probability: Micro(574_443), calibrated: Some((Micro(500_000), Micro(650_000))) }),
             lines: vec![Line { label: "the average case".to_owned(), contribution: Micro(300_000) }],
         }],
-        open_alerts: vec![("detractor", 0xabc, Severity::High, Timestamp(2))],
+        open_alerts: vec![("detractor".into(), 0xabc, Severity::High, Timestamp(2))],
     }
 }
 

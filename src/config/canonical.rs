@@ -3,6 +3,7 @@
 //! written under. No addresses and no secrets.
 
 use super::raw;
+use crate::engine::own_rules::OwnRules;
 use crate::engine::settings::{Context, Items, Limits, Model, Risk, Timing};
 use crate::engine::{Served, Settings};
 use crate::model::{Name, hash64};
@@ -10,6 +11,7 @@ use crate::rules;
 use crate::rules::card::{CardFile, CardProblem};
 use crate::rules::catalogue::{Catalogue, CatalogueFile};
 use crate::rules::outcome_risk::Outcome;
+use crate::rules::own::OwnRule;
 use crate::rules::profile::{Profile, ProfileFile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +33,9 @@ pub(super) struct Canonical {
     pub pipeline: raw::Pipeline,
     pub profile: ProfileFile,
     pub risk: Risk,
+    /// `[[rule]]`; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<OwnRule>,
     pub rules: rules::Settings,
     pub scoring: raw::Scoring,
 }
@@ -84,6 +89,7 @@ impl Canonical {
             rules: self.rules.clone(),
             context: self.context.clone(),
             high_value_tiers: self.customer.high_value_tiers.iter().cloned().collect(),
+            own_rules: OwnRules::default(),
         };
         for (outcome, card) in &self.cards {
             let wrong =
@@ -92,6 +98,7 @@ impl Canonical {
                 Served::new(card, &settings).map_err(|problems| problems.iter().map(wrong).collect::<Vec<_>>())?;
             settings.cards.insert(Name::of(outcome), served);
         }
+        settings.own_rules = OwnRules::new(&self.rule, &settings)?;
         Ok(settings)
     }
 }

@@ -1,13 +1,13 @@
 //! The rules that read open items: `promise_overdue`, `outcome_risk`, `churn_risk`.
 
 use super::Output;
-use super::customer::{AlertState, Customer};
+use super::customer::{AlertState, Customer, Detail};
 use super::features::Moment;
 use super::figures::Derived;
 use super::items::{OpenItem, Promise};
 use super::pressure::{risk, terms};
 use super::settings::Settings;
-use super::turn::{Basis, Subject, Turn};
+use super::turn::{Basis, Subject, Told, Turn};
 use crate::model::{Evidence, Micro, Name, Scored, TermKind, Timestamp};
 use crate::rules::outcome_risk::{Level, Outcome, OutcomeKind};
 use crate::rules::promises::PromiseEntry;
@@ -16,7 +16,7 @@ use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_ove
 /// A reading of one rule about one item.
 struct Read {
     subject: Subject,
-    outcome: Option<Name>,
+    detail: Detail,
     reading: Reading,
     evidence: Vec<Evidence>,
 }
@@ -45,13 +45,13 @@ pub(super) fn read(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Deriv
     if known_before {
         read_stranded(customer, settings, &mut reads);
     }
-    for Read { subject, outcome, reading, evidence } in reads {
-        turn.judge_outcome(customer, &subject, outcome, reading, Basis::Lines(&evidence));
+    for Read { subject, detail, reading, evidence } in reads {
+        turn.judge_detail(customer, &subject, &detail, reading, Told::new(Basis::Lines(&evidence)));
     }
 }
 
-fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, outcome: Option<Name>) -> bool {
-    let same = |alert: &AlertState| alert.kind == kind && alert.outcome == outcome;
+fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, detail: &Detail) -> bool {
+    let same = |alert: &AlertState| alert.kind == kind && alert.detail == *detail;
     customer.alerts.iter().any(|alert| same(alert) && alert.item.as_ref() == Some(&item.item))
 }
 
@@ -69,7 +69,7 @@ fn most_overdue<'i>(item: &'i OpenItem, settings: &Settings, now: Timestamp) -> 
 
 fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads: &mut Vec<Read>) {
     let overdue = most_overdue(item, settings, customer.now);
-    if overdue.is_none() && !is_known(customer, Kind::PromiseOverdue, item, None) {
+    if overdue.is_none() && !is_known(customer, Kind::PromiseOverdue, item, &Detail::Only) {
         return;
     }
     let mut origin = item.opener.at(item.opened);
@@ -89,7 +89,7 @@ fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads
     let reading = promise_overdue::read(&settings.rules.promise_overdue, verdict);
     let line = Evidence { term: Some((TermKind::Due, label)), ..origin.evidence(reading.after) };
     let subject = Subject { kind: Kind::PromiseOverdue, item: Some(item.item.clone()), origin };
-    reads.push(Read { subject, outcome: None, reading, evidence: vec![line] });
+    reads.push(Read { subject, detail: Detail::Only, reading, evidence: vec![line] });
 }
 
 fn read_outcomes(
@@ -104,7 +104,7 @@ fn read_outcomes(
     for (name, outcome) in declared.filter(|(_, outcome)| outcome.is_about(item.item.item_type)) {
         let level = outcome.level(risk(outcome, &terms));
         let (kind, reading) = read_outcome(customer, settings, outcome, level, purchased);
-        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, Some(*name)) {
+        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, &Detail::Outcome(*name)) {
             let own = terms.iter().filter(|term| outcome.terms.contains(&term.kind));
             let mut evidence: Vec<Evidence> = own.map(super::pressure::Term::evidence).collect();
             let origin = item.opener.at(item.opened);
@@ -112,7 +112,7 @@ fn read_outcomes(
                 evidence.push(origin.evidence(Micro::ZERO));
             }
             let subject = Subject { kind, item: Some(item.item.clone()), origin };
-            reads.push(Read { subject, outcome: Some(*name), reading, evidence });
+            reads.push(Read { subject, detail: Detail::Outcome(*name), reading, evidence });
         }
     }
 }
@@ -126,20 +126,21 @@ fn read_cards(
     reads: &mut Vec<Read>,
 ) {
     let settings = turn.settings;
-    let moment = Moment::of(customer, settings, *derived, item);
+    // Terms are for declared risks only.
+    let moment = Moment::new(customer, settings, derived, Some(item), Vec::new());
     for (name, outcome) in settings.outcomes.iter().filter(|(_, outcome)| outcome.is_about(item.item.item_type)) {
         let Some(card) = outcome.card.as_ref().and_then(|_| settings.cards.get(name)) else { continue };
         let score = card.score(&moment);
         turn.out.push(Output::Scored(*name, score));
         let (kind, reading) = read_outcome(customer, settings, outcome, outcome.card_level(score), purchased);
-        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, Some(*name)) {
+        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, &Detail::Outcome(*name)) {
             let origin = item.opener.at(item.opened);
             let evidence = card.contributions(&moment).into_iter().map(|part| {
                 let kind = if part.feature.is_some() { TermKind::Feature } else { TermKind::Average };
                 Evidence { term: Some((kind, part.feature)), value: part.value, ..origin.evidence(part.points) }
             });
             let subject = Subject { kind, item: Some(item.item.clone()), origin };
-            reads.push(Read { subject, outcome: Some(*name), reading, evidence: evidence.collect() });
+            reads.push(Read { subject, detail: Detail::Outcome(*name), reading, evidence: evidence.collect() });
         }
     }
 }
@@ -157,7 +158,7 @@ fn read_outcome(
             (Kind::OutcomeRisk, outcome_risk::read(lifecycle, outcome, &level))
         }
         OutcomeKind::ChurnRisk => {
-            let last = customer.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO);
+            let last = customer.last_scored();
             let bad = last.is_some_and(|recent| recent.mark.value < Micro::ZERO);
             let failed = customer.failures.iter().any(|failure| failure.recovered.is_none());
             let facts = churn_risk::Facts { level, unhappy: bad || failed, purchased };
@@ -168,7 +169,7 @@ fn read_outcome(
 
 /// Whether an alert is of a card that was not read because its item was not touched.
 fn waits_for_card(customer: &Customer, settings: &Settings, alert: &AlertState) -> bool {
-    let serves = |(name, outcome): &&(Name, Outcome)| alert.outcome == Some(*name) && outcome.card.is_some();
+    let serves = |(name, outcome): &&(Name, Outcome)| alert.detail == Detail::Outcome(*name) && outcome.card.is_some();
     let Some((_, outcome)) = settings.outcomes.iter().find(serves) else { return false };
     let is_of = |item: &OpenItem| item.is_open() && alert.item.as_ref() == Some(&item.item);
     customer.items.iter().any(|item| is_of(item) && outcome.is_about(item.item.item_type))
@@ -178,7 +179,7 @@ fn waits_for_card(customer: &Customer, settings: &Settings, alert: &AlertState) 
 fn read_stranded(customer: &Customer, settings: &Settings, reads: &mut Vec<Read>) {
     for alert in customer.alerts.iter().filter(|alert| alert.kind.is_about_promises()) {
         let same = |read: &Read| {
-            (read.subject.kind, &read.subject.item, read.outcome) == (alert.kind, &alert.item, alert.outcome)
+            (read.subject.kind, &read.subject.item, &read.detail) == (alert.kind, &alert.item, &alert.detail)
         };
         if reads.iter().any(same) || waits_for_card(customer, settings, alert) {
             continue;
@@ -191,6 +192,6 @@ fn read_stranded(customer: &Customer, settings: &Settings, reads: &mut Vec<Read>
             threshold: alert.threshold,
         };
         let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
-        reads.push(Read { subject, outcome: alert.outcome, reading, evidence: Vec::new() });
+        reads.push(Read { subject, detail: alert.detail.clone(), reading, evidence: Vec::new() });
     }
 }

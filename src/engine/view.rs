@@ -44,7 +44,9 @@ impl Engine {
         }
         perception_lines.push(line("older touchpoints", rest));
         let open_alerts = customer.alerts.iter().filter_map(|alert| match alert.state {
-            State::Firing { since, severity, .. } => Some((alert.kind.name(), alert.alert_id, severity, since)),
+            State::Firing { since, severity, .. } => {
+                Some((Settings::kind_name(alert.kind, &alert.detail), alert.alert_id, severity, since))
+            }
             State::Pending { .. } | State::Cooling { .. } => None,
         });
         Some(View {
@@ -56,14 +58,14 @@ impl Engine {
             figures,
             index_lines,
             perception_lines,
-            outcomes: foreseen(&customer, settings, derived),
+            outcomes: foreseen(&customer, settings, &derived),
             open_alerts: open_alerts.collect(),
         })
     }
 }
 
 /// Every configured outcome of every open item.
-fn foreseen(customer: &Customer, settings: &Settings, derived: Derived) -> Vec<Foreseen> {
+fn foreseen(customer: &Customer, settings: &Settings, derived: &Derived) -> Vec<Foreseen> {
     let mut all = Vec::new();
     for item in customer.items.iter().filter(|item| item.is_open()) {
         let terms = terms(customer, item, settings, derived.at, derived.figures.perception);
@@ -71,7 +73,7 @@ fn foreseen(customer: &Customer, settings: &Settings, derived: Derived) -> Vec<F
             let card = settings.cards.get(name).filter(|_| outcome.card.is_some());
             let mut lines = Vec::new();
             if let Some(card) = card {
-                for part in card.contributions(&Moment::of(customer, settings, derived, item)) {
+                for part in card.contributions(&Moment::new(customer, settings, derived, Some(item), Vec::new())) {
                     let label = part.feature.map_or("the average case", |feature| settings.catalogue.text(feature));
                     lines.push(Line { label: label.to_owned(), contribution: part.points });
                 }
