@@ -5,7 +5,7 @@ use super::customer::{AlertState, Customer, Detail, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Chance, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
 use crate::rules::{FIGURES, Kind, Reading, Verdict, raised};
@@ -166,6 +166,13 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The chance behind an alert's figure, where a card gave it.
+    fn chance(&self, alert: &AlertState) -> Option<Chance> {
+        let Detail::Outcome(outcome) = alert.detail else { return None };
+        let card = self.settings.cards.get(&outcome)?;
+        (alert.figure_name() == Some("log_odds")).then(|| card.chance(alert.origin.value))
+    }
+
     fn fresh(&self, subject: &Subject, detail: &Detail, reading: &Reading) -> AlertState {
         let name = Settings::kind_name(subject.kind, detail);
         let mut identity = Vec::with_capacity(128);
@@ -283,6 +290,7 @@ impl<'a> Turn<'a> {
                 Detail::Outcome(outcome) => Some(outcome),
                 Detail::Only | Detail::Own(_) => None,
             },
+            chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,
             message: message.filter(|_| phase != Phase::Resolved),
@@ -328,7 +336,7 @@ impl AlertState {
         self.threshold = reading.threshold;
     }
 
-    fn figure_name(&self) -> Option<&'static str> {
+    pub(super) fn figure_name(&self) -> Option<&'static str> {
         FIGURES.get(usize::from(self.figure)).copied()
     }
 }

@@ -264,7 +264,7 @@ impl World {
             }
             Output::Expired(customer) => drop(self.published.remove(&**customer)),
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
-            Output::Kept(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
+            Output::Kept(..) | Output::Scored(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
         }
     }
 
