@@ -252,12 +252,12 @@ impl Scene {
                 }
             }
         }
-        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-        open.values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
-        let mut kept: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+        open.into_values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
+        let mut kept: BTreeMap<String, u64> = BTreeMap::new();
         for partition in 0..PARTITIONS {
             for (kind, count) in self.restore(partition).engine.open_alerts() {
-                *kept.entry(kind).or_default() += count;
+                *kept.entry(kind.into_owned()).or_default() += count;
             }
         }
         kept.retain(|_, count| *count > 0);
