@@ -1,10 +1,10 @@
 //! Tokens to numbers: hashed rows with a weight each, and a few dense numbers. The trainer and the scorer both use this,
 //! so that the two cannot differ.
 
-use super::clauses::{Clauses, WHOLE};
+use super::clauses::{Clauses, Counts, Part, WHOLE};
 use super::fixed::{ONE, squash};
 use super::hash::chain;
-use super::lexicon::{Lexicon, role};
+use super::lexicon::Lexicon;
 use super::tokens::{Kind, Tokens};
 
 /// Rows of the table, a power of two.
@@ -90,42 +90,17 @@ impl Scratch {
     pub(super) fn dense(&self) -> [i64; DENSE_COUNT] {
         let mut sums = Sums::default();
         let half = self.tokens.all.len() / 2;
-        for (at, (token, part)) in self.tokens.all.iter().zip(&self.clauses.parts).enumerate() {
-            sums.words += i64::from(token.kind == Kind::Word);
-            match token.kind {
-                Kind::Exclamation => sums.exclamations += 1 + i64::from(token.repeated),
-                Kind::Question => sums.questions += 1,
-                Kind::Number => sums.numbers += 1,
-                Kind::Word => {
-                    sums.capitals += i64::from(token.capitals && token.end - token.start > 2);
-                    sums.repeated += i64::from(token.repeated);
-                    sums.plain_negators += i64::from(token.entry.is(role::NEGATOR) && token.entry.valence == 0);
-                }
-                Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
-            }
-            if part.valence != 0 {
-                sums.hit(
-                    at >= half,
-                    token.kind == Kind::Symbol,
-                    part.valence.into(),
-                    i64::from(part.weight),
-                    part.discounted,
-                );
+        for at in &self.clauses.hits {
+            if let (Some(token), Some(part)) = (self.tokens.all.get(*at), self.clauses.parts.get(*at)) {
+                sums.hit(*at >= half, token.kind == Kind::Symbol, part);
             }
         }
-        sums.dense(self.clauses.contrast)
+        sums.dense(&self.clauses.counts, self.clauses.contrast)
     }
 }
 
 #[derive(Default)]
 struct Sums {
-    words: i64,
-    exclamations: i64,
-    questions: i64,
-    numbers: i64,
-    capitals: i64,
-    repeated: i64,
-    plain_negators: i64,
     hits: i64,
     /// Hundredths of a valence, as all below.
     positive: i64,
@@ -140,8 +115,9 @@ struct Sums {
 
 impl Sums {
     #[inline]
-    fn hit(&mut self, second_half: bool, symbol: bool, valence: i64, weight: i64, discounted: bool) {
-        let weighted = valence * weight / i64::from(WHOLE);
+    fn hit(&mut self, second_half: bool, symbol: bool, part: &Part) {
+        let valence = i64::from(part.valence);
+        let weighted = valence * i64::from(part.weight) / i64::from(WHOLE);
         self.hits += 1;
         self.positive += weighted.max(0);
         self.negative += weighted.min(0);
@@ -150,11 +126,11 @@ impl Sums {
         self.last = weighted;
         self.second_half += if second_half { weighted } else { 0 };
         self.symbols += if symbol { weighted } else { 0 };
-        self.discounted += if discounted { valence } else { 0 };
+        self.discounted += if part.discounted { valence } else { 0 };
     }
 
-    fn dense(&self, contrast: bool) -> [i64; DENSE_COUNT] {
-        let share = |part: i64| part * ONE / self.words.max(1);
+    fn dense(&self, counts: &Counts, contrast: bool) -> [i64; DENSE_COUNT] {
+        let share = |part: i64| part * ONE / counts.words.max(1);
         let flag = |set: bool| if set { ONE } else { 0 };
         [
             squash(self.positive + self.negative, 8),
@@ -166,16 +142,16 @@ impl Sums {
             squash(self.second_half, 8),
             squash(self.symbols, 4),
             squash(self.discounted, 8),
-            squash(self.exclamations * 100, 2),
-            squash(self.questions * 100, 2),
-            share(self.capitals),
+            squash(counts.exclamations * 100, 2),
+            squash(counts.questions * 100, 2),
+            share(counts.capitals),
             flag(contrast),
-            squash(self.plain_negators * 100, 2),
-            share(self.plain_negators * 4).min(2 * ONE),
+            squash(counts.plain_negators * 100, 2),
+            share(counts.plain_negators * 4).min(2 * ONE),
             flag(self.hits == 0),
-            squash(self.words * 10, 4),
-            flag(self.repeated > 0),
-            flag(self.numbers > 0),
+            squash(counts.words * 10, 4),
+            flag(counts.repeated > 0),
+            flag(counts.numbers > 0),
             ONE,
         ]
     }

@@ -50,6 +50,15 @@ pub(super) struct Token {
     pub(super) repeated: bool,
 }
 
+impl Token {
+    /// Whether it is a word that plays no part but, perhaps, that of a frequent one.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = self.entry.roles & !role::FUNCTION == 0 && self.entry.valence == 0;
+        plain && self.kind == Kind::Word && !self.capitals && !self.repeated
+    }
+}
+
 /// The tokens of a text, and the text as they know it. Kept between texts: nothing is allocated once it has grown.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
