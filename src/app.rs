@@ -66,6 +66,7 @@ fn serve_admin(config: &Config, status: &Arc<Status>, metrics: &Arc<Metrics>) ->
     let Some(listen) = config.admin.listen else { return Ok(None) };
     let sources = Sources {
         status: Arc::clone(status),
+        inputs: config.inputs.clone(),
         settings: Arc::clone(&config.settings),
         token: config.admin.token.clone(),
         metrics: Arc::clone(metrics),

@@ -115,6 +115,8 @@ impl Outcome {
 pub struct Committed<'a> {
     /// What was seen: touchpoints by channel, scores, alerts …
     pub observed: &'a Observed,
+    /// The input topics, in the order of the sources.
+    pub topics: &'a [String],
     /// When the commit returned: alert latency is this minus the alert's `recorded_at`.
     pub at: Timestamp,
     /// Images and tombstones written.

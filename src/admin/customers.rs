@@ -22,6 +22,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,17 +89,30 @@ pub(super) async fn show(
     if partitions == 0 {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, None, "the topics are not known yet");
     }
-    let partition = pipeline::partition_of(customer_id.as_bytes(), partitions);
-    match ask(&sources.status, partition, customer_id).await {
-        Some(Answer::View(view)) => json(StatusCode::OK, &shown(&view, partition, &sources.settings.catalogue)),
-        Some(Answer::Unknown) => refuse(StatusCode::NOT_FOUND, Some(partition), "no such customer"),
-        Some(Answer::NotOwned) => {
-            refuse(StatusCode::MISDIRECTED_REQUEST, Some(partition), "another instance owns the partition")
-        }
-        Some(Answer::Restoring) => unavailable(partition, "the partition is being restored"),
-        Some(Answer::Busy) => unavailable(partition, "too many queries are waiting"),
-        None => unavailable(partition, "the partition's owner did not answer in time"),
+    let keys = sources.inputs.iter().flat_map(|input| input.placing_keys(&customer_id));
+    // Inputs that make the same id of different keys can have the customer on more than one partition.
+    let homes: BTreeSet<i32> = keys.map(|key| pipeline::partition_of(key.as_bytes(), partitions)).collect();
+    let mut unknown = refuse(StatusCode::NOT_FOUND, None, "no input has customers with such an id");
+    let mut not_asked = None;
+    for partition in homes {
+        let answer = match ask(&sources.status, partition, customer_id.clone()).await {
+            Some(Answer::View(view)) => {
+                return json(StatusCode::OK, &shown(&view, partition, &sources.settings.catalogue));
+            }
+            Some(Answer::Unknown) => {
+                unknown = refuse(StatusCode::NOT_FOUND, Some(partition), "no such customer");
+                continue;
+            }
+            Some(Answer::NotOwned) => {
+                refuse(StatusCode::MISDIRECTED_REQUEST, Some(partition), "another instance owns the partition")
+            }
+            Some(Answer::Restoring) => unavailable(partition, "the partition is being restored"),
+            Some(Answer::Busy) => unavailable(partition, "too many queries are waiting"),
+            None => unavailable(partition, "the partition's owner did not answer in time"),
+        };
+        not_asked.get_or_insert(answer);
     }
+    not_asked.unwrap_or(unknown)
 }
 
 /// None when the owner does not answer in time, or ends.

@@ -15,6 +15,7 @@
 
 mod customers;
 
+use crate::codec;
 use crate::config::Secret;
 use crate::engine;
 use crate::status::{Status, now};
@@ -68,6 +69,8 @@ pub enum StartError {
 pub struct Sources {
     /// The workers' board.
     pub status: Arc<Status>,
+    /// Tell on which partitions a customer's records may lie.
+    pub inputs: Vec<codec::Input>,
     /// Turns the hashes of stages into names.
     pub settings: Arc<engine::Settings>,
     /// The bearer token of `/customers`.

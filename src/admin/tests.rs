@@ -16,17 +16,22 @@ struct Running {
     server: Server,
 }
 
-fn sources(token: Option<&str>) -> Sources {
+fn sources(text: Option<&str>, token: Option<&str>) -> Sources {
+    let config = Config::load(text, &|_| Err(String::new())).expect("valid");
     Sources {
         status: Arc::new(Status::new(1)),
-        settings: Config::load(None, &|_| Err(String::new())).expect("the defaults are valid").settings,
+        inputs: config.inputs,
+        settings: config.settings,
         token: token.map(|token| Secret::new(token.to_owned())),
         metrics: Arc::new(Metrics::new().expect("the catalogue is valid")),
     }
 }
 
 fn serve(token: Option<&str>) -> Running {
-    let sources = sources(token);
+    serve_with(sources(None, token))
+}
+
+fn serve_with(sources: Sources) -> Running {
     let status = Arc::clone(&sources.status);
     Running { status, server: start(SocketAddr::from(([127, 0, 0, 1], 0)), sources).expect("a free port") }
 }
@@ -87,6 +92,38 @@ fn probes_tell_why_not() {
     running.status.beat(0, Timestamp(0));
     let (status, reason) = running.get("/livez");
     assert!(status == 503 && reason.starts_with("worker 0 has not moved for "), "{reason}");
+}
+
+#[test]
+fn a_customer_whose_id_is_made_of_the_key_is_looked_for_where_the_key_is() {
+    let text = r#"
+        [[input]]
+        name = "crm"
+        topics = ["crm"]
+        format = "json"
+        [input.mapping]
+        id = { from = "/id" }
+        customer_id = { key = true, prefix = "crm-" }
+        kind = { const = "page_viewed" }
+        occurred_at = { from = "/at", time = "epoch_ms" }
+        channel = { const = "web" }
+        source = { const = "crm" }
+    "#;
+    // Of a key that lies elsewhere than the id.
+    let key = (0..).map(|n| n.to_string()).find(|key| {
+        partition_of(key.as_bytes(), PARTITIONS) != partition_of(format!("crm-{key}").as_bytes(), PARTITIONS)
+    });
+    let key = key.expect("there is one");
+    let running = serve_with(sources(Some(text), None));
+    let asked = running.own(partition_of(key.as_bytes(), PARTITIONS), PartitionState::Running);
+    let owner = std::thread::spawn(move || {
+        let query = asked.recv().expect("a query");
+        query.reply.send(Answer::View(Box::new(view()))).expect("the asker waits");
+    });
+    assert_eq!(running.get(&format!("/customers/crm-{key}")).0, 200);
+    owner.join().expect("it was asked");
+    let (status, body) = running.get(&format!("/customers/{key}"));
+    assert!(status == 404 && body.contains("no input has customers with such an id"), "{status} {body}");
 }
 
 #[test]
@@ -165,14 +202,14 @@ fn customers_need_the_token_when_there_is_one() {
 
 #[test]
 fn other_machines_are_not_served_without_a_token() {
-    let refused = start(SocketAddr::from(([0, 0, 0, 0], 0)), sources(None)).expect_err("no token");
+    let refused = start(SocketAddr::from(([0, 0, 0, 0], 0)), sources(None, None)).expect_err("no token");
     assert_eq!(refused.to_string(), "admin.token: needed, because 0.0.0.0:0 can be reached from other machines");
 }
 
 #[test]
 fn a_taken_port_is_reported_at_the_start() {
     let running = serve(None);
-    let refused = start(running.server.address(), sources(None)).expect_err("the port is taken").to_string();
+    let refused = start(running.server.address(), sources(None, None)).expect_err("the port is taken").to_string();
     assert!(refused.starts_with("admin.listen: cannot listen on 127.0.0.1:"), "{refused}");
 }
 

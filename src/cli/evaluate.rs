@@ -10,6 +10,7 @@ use crate::codec::node::Node;
 use crate::engine::{Column, Engine, Features, Settings, Unit};
 use crate::insight::{Activity, Case, Items, Opened};
 use crate::model::{AlertChange, Micro, Phase, Timestamp, Touchpoint};
+use crate::pipeline::Plan;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -165,7 +166,7 @@ impl Witness for Evaluation {
         Ok(())
     }
 
-    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+    fn alerts(&mut self, alerts: &[AlertChange], _plan: &Plan) -> anyhow::Result<()> {
         self.examples.alerts(alerts);
         for alert in alerts.iter().filter(|alert| alert.phase == Phase::Opened) {
             let outcome = alert.outcome.map(|outcome| format!(" {}", self.settings.catalogue.text(outcome)));

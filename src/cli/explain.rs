@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::engine::{Engine, View};
 use crate::insight::{clock, story};
 use crate::model::AlertChange;
+use crate::pipeline::Plan;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,7 +85,7 @@ struct Stories {
 }
 
 impl Witness for Stories {
-    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+    fn alerts(&mut self, alerts: &[AlertChange], _plan: &Plan) -> anyhow::Result<()> {
         for change in alerts {
             let wanted = self.alert == Some(change.alert_id)
                 || self.customer.as_deref().is_some_and(|customer| *change.customer_id == *customer);

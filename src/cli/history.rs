@@ -33,11 +33,11 @@ pub(super) trait Witness {
     /// What else was seen since the last call.
     fn observed(&mut self, _observed: &Observed) {}
 
-    /// What changed since the last call, in order.
+    /// What changed since the last call, in order, under this plan.
     ///
     /// # Errors
     /// As of [`Self::moment`].
-    fn alerts(&mut self, _alerts: &[AlertChange]) -> anyhow::Result<()> {
+    fn alerts(&mut self, _alerts: &[AlertChange], _plan: &Plan) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -98,14 +98,14 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
             }
         })?;
         if partition.pending().inputs >= TRANSACTION_RECORDS {
-            close(&mut partition, &mut staged, &mut summary, witness)?;
+            close(plan, &mut partition, &mut staged, &mut summary, witness)?;
         }
     }
     for (place, _) in stops {
         witness.moment(place, partition.engine())?;
     }
     partition.finish();
-    close(&mut partition, &mut staged, &mut summary, witness)?;
+    close(plan, &mut partition, &mut staged, &mut summary, witness)?;
     witness.end(partition.engine());
     summary.out_of_window = feeds.finish();
     summary.print(plan, std::slice::from_ref(&partition), started.elapsed());
@@ -114,12 +114,13 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
 
 /// Ends a transaction.
 fn close(
+    plan: &Plan,
     partition: &mut Partition,
     staged: &mut Staged,
     summary: &mut Summary,
     witness: &mut dyn Witness,
 ) -> anyhow::Result<()> {
-    witness.alerts(partition.alerts())?;
+    witness.alerts(partition.alerts(), plan)?;
     partition.stage(ImagesDue::Due, staged);
     summary.observe(&staged.observed);
     witness.observed(&staged.observed);

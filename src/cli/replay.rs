@@ -3,7 +3,7 @@
 use super::feeds::{Feeds, sources};
 use super::summary::Summary;
 use super::{as_of, exit, load, replay_topics};
-use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged, partition_of};
+use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
 use crate::sentiment::Scorer;
 use anyhow::Context as _;
 use std::fs::File;
@@ -135,7 +135,7 @@ impl Replay {
         let decoded = plan.decode(raw);
         let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
         let home = match &decoded {
-            Ok(touchpoint) if count > 1 => partition_of(touchpoint.customer_id.as_bytes(), count),
+            Ok(touchpoint) if count > 1 => plan.home(raw, touchpoint, count),
             _ => 0,
         };
         self.since_commit += 1;

@@ -13,6 +13,7 @@ use crate::model::{AlertChange, Timestamp};
 use crate::pipeline::{Partition, Plan};
 use crate::sentiment::Scorer;
 use anyhow::{Context, bail};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> any
     let plan = config.plan(config.input_topics(), partitions);
     let mut totals = Totals::default();
     if args.journal {
-        let mut lines = Lines { plan: &plan, out, alerts: 0, line: Vec::new() };
+        let mut lines = Lines { out, alerts: 0, line: Vec::new() };
         totals = read_journal(&clients, &topics, &plan, partitions, &mut lines)?;
         totals.alerts = lines.alerts;
     } else {
@@ -114,13 +115,14 @@ pub(super) fn journal(config: &Config, witness: &mut dyn Witness) -> anyhow::Res
 fn read_journal(
     clients: &Clients,
     topics: &Topics,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     partitions: i32,
     witness: &mut dyn Witness,
 ) -> anyhow::Result<Totals> {
     let mut totals = Totals::default();
     for partition in 0..partitions {
-        let mut replay = JournalReplay::new(plan, witness);
+        let configurations = || history::configurations(clients, &topics.images, partition);
+        let mut replay = JournalReplay::new(plan, &configurations, witness);
         history::journal(clients, &topics.journal, partition, &mut |offset, record| {
             replay
                 .record(record)
@@ -136,17 +138,16 @@ fn read_journal(
 
 /// Alerts as JSON lines.
 struct Lines<'a> {
-    plan: &'a Plan,
     out: &'a mut dyn Write,
     alerts: u64,
     line: Vec<u8>,
 }
 
 impl Witness for Lines<'_> {
-    fn alerts(&mut self, alerts: &[AlertChange]) -> anyhow::Result<()> {
+    fn alerts(&mut self, alerts: &[AlertChange], plan: &Plan) -> anyhow::Result<()> {
         for alert in alerts {
             self.line.clear();
-            encode::alert(alert, self.plan, &mut self.line)?;
+            encode::alert(alert, plan, &mut self.line)?;
             write_line(self.out, &self.line)?;
             self.alerts += 1;
         }
@@ -154,9 +155,15 @@ impl Witness for Lines<'_> {
     }
 }
 
-/// One partition's journal through a fresh engine.
+/// Finds the configurations a journal was written under, by hash.
+type Configurations<'a> = dyn Fn() -> Result<BTreeMap<u64, String>, Error> + 'a;
+
+/// One partition's journal through a fresh engine, each record under the configuration it was written under.
 struct JournalReplay<'a> {
-    plan: &'a Plan,
+    given: &'a Plan,
+    /// Of the record at hand.
+    plan: Arc<Plan>,
+    configurations: &'a Configurations<'a>,
     witness: &'a mut dyn Witness,
     engine: Engine,
     outputs: Vec<Output>,
@@ -164,19 +171,22 @@ struct JournalReplay<'a> {
 }
 
 impl<'a> JournalReplay<'a> {
-    fn new(plan: &'a Plan, witness: &'a mut dyn Witness) -> Self {
+    fn new(plan: &'a Arc<Plan>, configurations: &'a Configurations<'a>, witness: &'a mut dyn Witness) -> Self {
         let engine = Engine::new(Arc::clone(&plan.settings));
-        Self { plan, witness, engine, outputs: Vec::new(), last: None }
+        Self { given: plan, plan: Arc::clone(plan), configurations, witness, engine, outputs: Vec::new(), last: None }
     }
 
     fn record(&mut self, record: &[u8]) -> anyhow::Result<()> {
         let (header, entries) = Entries::of(record)?;
         self.check(&header)?;
+        if !entries.is_empty() {
+            self.configure(&header)?;
+        }
         for entry in entries {
             self.engine.apply(&entry?, &mut self.outputs);
             for output in self.outputs.drain(..) {
                 if let Output::Alert(alert) = output {
-                    self.witness.alerts(std::slice::from_ref(&alert))?;
+                    self.witness.alerts(std::slice::from_ref(&alert), &self.plan)?;
                 }
             }
         }
@@ -187,14 +197,29 @@ impl<'a> JournalReplay<'a> {
         Ok(())
     }
 
-    fn check(&self, header: &Header) -> anyhow::Result<()> {
-        if header.config_hash != self.plan.config_hash {
-            bail!(
-                "written under configuration {:016x}, this is {:016x}: replay with the configuration that wrote it",
-                header.config_hash,
-                self.plan.config_hash
-            );
+    /// Goes on under the configuration and the sources of a record.
+    fn configure(&mut self, header: &Header) -> anyhow::Result<()> {
+        let hash = header.config_hash;
+        let names = || header.sources.iter().map(|source| &source.name);
+        if hash == self.plan.config_hash && names().eq(self.plan.sources.iter().map(|(name, _)| name)) {
+            return Ok(());
         }
+        let found;
+        let canonical: &str = if hash == self.given.config_hash {
+            &self.given.configuration
+        } else {
+            found = (self.configurations)()?;
+            let lost = || format!("configuration {hash:016x}, which wrote this, is not in the images topic");
+            found.get(&hash).with_context(lost)?
+        };
+        let plan = self.given.under(canonical, names().cloned());
+        let unread = |reason| anyhow::anyhow!("configuration {hash:016x} cannot be read by this version: {reason}");
+        self.plan = Arc::new(plan.map_err(unread)?);
+        self.engine.configure(Arc::clone(&self.plan.settings));
+        Ok(())
+    }
+
+    fn check(&self, header: &Header) -> anyhow::Result<()> {
         let expected = self.last.as_ref().map_or(1, |last| if last.last { last.seq + 1 } else { last.seq });
         if header.seq != expected {
             bail!(

@@ -16,6 +16,9 @@ pub(super) struct Summary {
     alerts: BTreeMap<&'static str, [u64; Phase::ALL.len()]>,
     rejected: BTreeMap<Code, (u64, Vec<Position>)>,
     capped: u64,
+    dropped: u64,
+    /// Clamped times by source.
+    clamped: BTreeMap<u16, u64>,
     /// Customers forgotten for their silence, evicted, or without consent.
     pub(super) forgotten: u64,
     /// Records taken after a later one because the window was too short.
@@ -35,6 +38,10 @@ impl Summary {
     /// A transaction is done.
     pub(super) fn observe(&mut self, observed: &Observed) {
         self.capped += observed.capped;
+        self.dropped += observed.items_dropped;
+        for (source, count) in &observed.clamped {
+            *self.clamped.entry(*source).or_default() += count;
+        }
         for alert in &observed.alerts {
             if let Some(count) = self.alerts.entry(alert.kind).or_default().get_mut(alert.phase as usize) {
                 *count += 1;
@@ -71,11 +78,16 @@ impl Summary {
         line("customers", customers as u64);
         line("customers forgotten", self.forgotten);
         line("clamped times", counters.clamped);
+        for (source, count) in self.clamped.iter().filter(|_| plan.sources.len() > 1) {
+            let name = plan.sources.get(usize::from(*source)).map_or("", |(name, _)| name.as_str());
+            line(&format!("  {name}"), *count);
+        }
         line("unknown kinds", counters.unknown_kinds);
         line("unknown channels", counters.unknown_channels);
         line("consent withdrawn", counters.consent_withdrawn);
         line("out of window", self.out_of_window);
         line("alerts over daily cap", self.capped);
+        line("gave way at a limit", self.dropped);
         self.alert_lines(&mut text);
         self.rejected_lines(plan, &mut text);
         let seconds = took.as_secs_f64();

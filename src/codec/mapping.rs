@@ -222,6 +222,18 @@ impl Mapping {
         self.fields.iter().any(|(field, expr)| *field == Field::CustomerId && expr.from == From::Key)
     }
 
+    /// The record keys that become this customer id.
+    pub(super) fn keys_of<'a>(&'a self, customer_id: &'a str) -> Vec<&'a str> {
+        let exprs = self.fields.iter().filter(|(field, _)| *field == Field::CustomerId).map(|(_, expr)| expr);
+        exprs
+            .filter_map(|expr| Some((expr, customer_id.strip_prefix(expr.prefix.as_deref().unwrap_or_default())?)))
+            .flat_map(|(expr, value)| match &expr.table {
+                None => vec![value],
+                Some(table) => table.iter().filter(|(_, to)| *to == value).map(|(key, _)| key.as_str()).collect(),
+            })
+            .collect()
+    }
+
     /// The fields of a record.
     pub(super) fn apply<'a>(&'a self, root: &Node<'a>, key: Option<&'a str>) -> Result<Fields<'a>, Rejection> {
         let mut fields = Fields::new(true);

@@ -154,6 +154,16 @@ impl Input {
             Format::Json(mapping) | Format::Csv(mapping) => mapping.takes_id_from_key(),
         }
     }
+
+    /// The keys by which records of this customer may be placed on a partition: the id itself, or the record keys that the
+    /// mapping makes this id of (those a table leaves to its default are not known).
+    #[must_use]
+    pub fn placing_keys<'a>(&'a self, customer_id: &'a str) -> Vec<&'a str> {
+        match &self.format {
+            Format::Json(mapping) | Format::Csv(mapping) if mapping.takes_id_from_key() => mapping.keys_of(customer_id),
+            Format::Touchpoint | Format::Json(_) | Format::Csv(_) => vec![customer_id],
+        }
+    }
 }
 
 impl Default for Input {

@@ -1,6 +1,6 @@
 //! The canonical configuration: what decides outputs, as JSON with sorted keys. Its XXH3-64 is the `config_hash` of
 //! alerts and journal; its text can be read back, so that a journal's tail can be replayed with the configuration it was
-//! written under (nothing stores it yet: see the departures in ARCHITECTURE.md). No addresses and no secrets.
+//! written under. No addresses and no secrets.
 
 use super::raw;
 use crate::engine::Settings;

@@ -32,6 +32,8 @@ pub const DEFAULTS: &str = include_str!("../../config/touchline.toml");
 /// The catalogue of kinds that is compiled in.
 pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
+/// Largest canonical configuration: a record that fits a broker's default limit.
+const CANONICAL_BYTES_MAX: usize = 900_000;
 /// Configurations one may build on another.
 const EXTENDS_MAX: usize = 8;
 
@@ -141,7 +143,9 @@ impl Config {
             sources,
             settings: Arc::clone(&self.settings),
             scoring: self.scoring.clone(),
+            configuration: self.canonical.as_str().into(),
             config_hash: self.config_hash,
+            settings_of,
             bounds: self.bounds,
             partitions,
         })
@@ -257,6 +261,11 @@ fn assemble(
             return None;
         }
     };
+    if text.len() > CANONICAL_BYTES_MAX {
+        let message = format!("profile, catalogue and rules together take {} bytes as JSON", text.len());
+        let hint = format!("the images topic keeps them in one record of at most {CANONICAL_BYTES_MAX}");
+        problems.push(Problem::new("", &message, &hint));
+    }
     let junk_ids: Vec<String> = canonical.customer.junk_ids.iter().map(|id| id.to_lowercase()).collect();
     inputs.iter_mut().for_each(|input| input.junk_ids.clone_from(&junk_ids));
     let scoring = scoring(&canonical);

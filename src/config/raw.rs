@@ -69,10 +69,17 @@ pub(super) struct Topics {
 pub(super) struct Pipeline {
     pub record_bytes_max: usize,
     pub future_skew: Span,
+    // What follows decides when a partition stops and when images are written, never an output: the canonical
+    // configuration leaves it out.
+    #[serde(skip_serializing, default)]
     pub dlq_consecutive_max: u64,
+    #[serde(skip_serializing, default)]
     pub dlq_ratio_max: Micro,
+    #[serde(skip_serializing, default)]
     pub images_per_commit: Micro,
+    #[serde(skip_serializing, default)]
     pub tail_max: u64,
+    #[serde(skip_serializing, default)]
     pub checkpoint_interval: Span,
 }
 

@@ -142,7 +142,15 @@ fn the_hash_covers_what_decides_outputs_and_nothing_else() {
             "[[input]]\nname = \"touchpoints\"\ntopics = [\"other\"]\nformat = \"touchpoint-json\"\narrival = \"\"\narrival_time = \"epoch_ms\"\nsource = \"\"\nchannel = \"\"\nitem = [\"order_id\", \"conversation_id\"]"
         )
     );
+    assert_eq!(
+        plain,
+        hash(
+            "[pipeline]\ndlq_consecutive_max = 5\nimages_per_commit = 0.5\ntail_max = 7\ncheckpoint_interval = \"5m\""
+        ),
+        "when a partition stops and when images are written"
+    );
     for changed in [
+        "[pipeline]\nfuture_skew = \"6m\"",
         "[engine]\nlateness = \"25h\"",
         "[rules.detractor]\nnps = 5",
         "[catalogue.kinds.x]",
@@ -181,6 +189,12 @@ fn the_examples_are_valid() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/");
         let beside = |path: &str| std::fs::read_to_string(format!("{folder}{path}")).map_err(|error| error.to_string());
         assert_eq!(Config::load(Some(text), &beside).map(|config| config.inputs.len()), Ok(1), "{name}");
+        // A form of data, laid over a kind of business: no half-life, threshold or lifecycle.
+        let table: Table = text.parse().unwrap();
+        let of_the_form = ["extends", "profile", "input", "context", "outcome", "items", "scoring", "catalogue"];
+        assert!(table.keys().all(|key| of_the_form.contains(&key.as_str())), "{name}");
+        assert!(!table["catalogue"].as_table().unwrap().contains_key("journeys"), "{name}: deadlines");
+        assert!(table["extends"].as_str().unwrap().starts_with("../"), "{name}");
     }
 }
 

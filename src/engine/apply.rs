@@ -150,7 +150,19 @@ impl Engine {
         TABLE.iter().map(|row| row.name).zip(open).collect()
     }
 
-    /// The settings it was made with.
+    /// Goes on under other settings: the timers follow them, nothing else changes until a customer is read again. Call it
+    /// between transactions only.
+    pub fn configure(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        for slot in self.store.slots() {
+            if unpack(self.store.packed(slot), &mut self.scratch) {
+                self.store.reschedule(slot, self.scratch.deadline(&self.settings));
+            }
+        }
+        self.store.settle_front();
+    }
+
+    /// The settings in force.
     #[must_use]
     pub const fn settings(&self) -> &Arc<Settings> {
         &self.settings
@@ -181,13 +193,17 @@ impl Engine {
         }
         if customer.has_seen(scored.event) {
             out.push(Output::Duplicate(event));
-        } else if packed.len() >= self.settings.limits.customer_bytes_max as usize {
-            out.push(Output::Refused(event, Limit::CustomerBytes));
         } else {
-            let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
-            let mut opened = Opened::default();
+            let (bytes, told, mut opened) = (packed.len(), out.len(), Opened::default());
             let alert_changed = accept(&self.settings, &mut customer, scored, &mut opened, out);
-            self.pack(slot, &customer, alert_changed, opened);
+            self.write(&customer);
+            if self.buffer.len() > bytes.max(self.settings.limits.customer_bytes_max as usize) {
+                out.truncate(told);
+                out.push(Output::Refused(event, Limit::CustomerBytes));
+            } else {
+                let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
+                self.keep(slot, &customer, alert_changed, opened);
+            }
         }
         self.scratch = customer;
     }
@@ -236,8 +252,17 @@ impl Engine {
     }
 
     fn pack(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
+        self.write(customer);
+        self.keep(slot, customer, alert_changed, opened);
+    }
+
+    fn write(&mut self, customer: &Customer) {
         self.buffer.clear();
         image::write(customer, &mut self.buffer);
+    }
+
+    /// Puts what was written in a customer's place.
+    fn keep(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
         self.store.replace(slot, &self.buffer, customer.deadline(&self.settings), alert_changed);
         add(&mut self.open, opened, 1);
     }
@@ -297,7 +322,6 @@ fn accept(
     let entry = settings.catalogue.kind(scored.kind);
     let taken = items::take(customer, settings, entry, scored);
     turn.out.extend(taken.kept.iter().map(|(promise, wait_ms)| Output::Kept(*promise, *wait_ms)));
-    turn.out.extend(std::iter::repeat_n(Output::ItemDropped, taken.dropped));
     let own = touch::touch(customer, settings, entry, scored, &taken);
     let ends = scored.outcome.is_some_and(conversations::ends);
     let ended = scored.conversation_id.filter(|_| ends).map(|id| hash64(id.as_bytes()));
@@ -305,6 +329,7 @@ fn accept(
     let derived = derive(customer, settings);
     events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
     turn.publish(customer, &derived);
+    turn.out.extend(std::iter::repeat_n(Output::ItemDropped, std::mem::take(&mut customer.dropped)));
     alert_changed | turn.alert_changed
 }
 

@@ -3,7 +3,7 @@
 //! The contacts of the last days are remembered in order of event time; what is repeated, and what changed the channel, is
 //! read off that list each time, so it does not matter in which order they arrived.
 
-use super::customer::{ContactMark, Customer, Mark};
+use super::customer::{ContactMark, Customer, Mark, give_way};
 use super::decay::Factor;
 use super::events::has_alert;
 use super::settings::Settings;
@@ -33,9 +33,7 @@ pub(super) fn take(customer: &mut Customer, settings: &Settings, entry: Option<&
     let mark = Mark::of(scored, effort);
     let mark = ContactMark { mark, about, conversation, contact, transferred, resolved };
     touch::insert_in_order(&mut customer.contacts, mark, |contact| (contact.mark.time, contact.mark.event));
-    if customer.contacts.len() > settings.limits.open_items_max.max(1) as usize {
-        customer.contacts.remove(0);
-    }
+    give_way(&mut customer.contacts, settings, &mut customer.dropped);
 }
 
 /// Hash of the order or topic a touchpoint is about; 0 = none.

@@ -1,6 +1,6 @@
 //! Conversations under way: the customer's turns in order of event time, whatever order they arrive in.
 
-use super::customer::{Conversation, Customer, Mark};
+use super::customer::{Conversation, Customer, Mark, give_way};
 use super::events::has_alert;
 use super::settings::Settings;
 use super::touch;
@@ -27,10 +27,7 @@ pub(super) fn take_turn(customer: &mut Customer, settings: &Settings, scored: &S
         }
         None => customer.conversations.push(Conversation { key, turns: vec![mark] }),
     }
-    let open_max = settings.limits.open_items_max.max(1) as usize;
-    if customer.conversations.len() > open_max {
-        customer.conversations.remove(0);
-    }
+    give_way(&mut customer.conversations, settings, &mut customer.dropped);
 }
 
 /// Whether this outcome is the end of a conversation.

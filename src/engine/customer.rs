@@ -248,6 +248,15 @@ pub(super) struct Customer {
     /// UTC day and number of alerts opened on it.
     pub(super) opened: (i64, u32),
     pub(super) published: Option<Figures>,
+    /// What gave way at a limit since it was unpacked. Told, never stored.
+    pub(super) dropped: usize,
+}
+
+/// Leaves the newest of a list, at most `limits.open_items_max`; counts what gives way.
+pub(super) fn give_way<T>(list: &mut Vec<T>, settings: &Settings, dropped: &mut usize) {
+    let excess = list.len().saturating_sub(settings.limits.open_items_max.max(1) as usize);
+    list.drain(..excess);
+    *dropped += excess;
 }
 
 impl Customer {
@@ -286,7 +295,9 @@ impl Customer {
             week,
             opened,
             published,
+            dropped,
         } = self;
+        *dropped = 0;
         items.clear();
         week.clear();
         (*past, *past_bad, *purchases) = Default::default();

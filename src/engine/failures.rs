@@ -3,7 +3,7 @@
 //! A recovery is remembered for as long as a late touchpoint may come, so that a failure that arrives after it is
 //! recovered as well.
 
-use super::customer::{AlertState, Customer, FailureMark, Mark, Recent, Recovery};
+use super::customer::{AlertState, Customer, FailureMark, Mark, Recent, Recovery, give_way};
 use super::events::item_of;
 use super::figures::Derived;
 use super::touch;
@@ -71,9 +71,7 @@ pub(super) fn fail(
     failure.recovered = customer.recoveries.iter().filter(|recovery| recovery.ends(&failure)).map(|it| it.time).min();
     let (item, recovered) = (failure.item.clone(), failure.recovered);
     touch::insert_in_order(&mut customer.failures, failure, |failure| (failure.mark.time, failure.mark.event));
-    if customer.failures.len() > turn.settings.limits.open_items_max.max(1) as usize {
-        customer.failures.remove(0);
-    }
+    give_way(&mut customer.failures, turn.settings, &mut customer.dropped);
     read_double_deviation(turn, customer, derived, true);
     // A second failure is told once, as what it is.
     if !customer.alerts.iter().any(|alert| alert.kind == Kind::DoubleDeviation && is_firing(alert.state)) {
@@ -136,9 +134,7 @@ pub(super) fn recover(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Sco
         close_alert(turn, customer, item.as_ref());
     }
     customer.recoveries.push(recovery);
-    if customer.recoveries.len() > turn.settings.limits.open_items_max.max(1) as usize {
-        customer.recoveries.remove(0);
-    }
+    give_way(&mut customer.recoveries, turn.settings, &mut customer.dropped);
 }
 
 impl Recovery {

@@ -3,7 +3,8 @@
 //!
 //! | column | unit | what | missing when |
 //! |---|---|---|---|
-//! | `index` … `remembered`, `risk.<outcome>` | | the derived figures; pressure and risk are the item's | no item; `remembered`: no episode |
+//! | `index` | millionths | with the item's pressure (0 without an item), not rounded to whole points | – |
+//! | `perception` … `remembered`, `risk.<outcome>` | millionths | the other derived figures; pressure and risk are the item's | no item; `remembered`: no episode |
 //! | `c.n7`, `c.in7` | count | touchpoints, and contacts by the customer, of the last 7 days, to 6 hours | – |
 //! | `c.silence` | ms | since the last touchpoint | none yet |
 //! | `c.past`, `c.past_bad`, `c.open_items` | count | items closed, of them badly; other open items | – |
@@ -27,7 +28,7 @@
 use super::apply::{Opened, fire_until};
 use super::contacts;
 use super::customer::Customer;
-use super::figures::{Derived, derive};
+use super::figures::{Derived, derive, index_terms};
 use super::items::{OpenItem, Promise};
 use super::pressure::{self, Term};
 use super::{Engine, Output, Settings, image, week};
@@ -156,7 +157,7 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let figure = |name: &str, unit, source| Column { name: name.to_owned(), unit, is_figure: true, source };
     let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
     let mut columns = vec![
-        figure("index", Unit::Count, Source::Index),
+        figure("index", Unit::Micro, Source::Index),
         figure("perception", Unit::Micro, Source::Perception),
         figure("expectation", Unit::Micro, Source::Expectation),
         figure("disconfirmation", Unit::Micro, Source::Disconfirmation),
@@ -253,7 +254,7 @@ impl<'a> Moment<'a> {
         let Self { customer, settings, derived, item, .. } = *self;
         let figures = &derived.figures;
         match source {
-            Source::Index => Some(figures.index),
+            Source::Index => Some(self.index().0),
             Source::Perception => Some(figures.perception.0),
             Source::Expectation => Some(figures.expectation.0),
             Source::Disconfirmation => Some(figures.disconfirmation.0),
@@ -305,6 +306,15 @@ impl<'a> Moment<'a> {
                 .find(|(index, ..)| usize::from(*index) == at)
                 .map(|(.., value)| i64::from(value.0)),
         }
+    }
+
+    /// The index with the pressure of the item that is asked about, before it is rounded to whole points: the customer's
+    /// published one has that of the most pressing item.
+    fn index(&self) -> Micro {
+        let figures = &self.derived.figures;
+        let pressure = self.item.map_or(Micro::ZERO, |item| pressure::pressure(item, self.settings, self.derived.at));
+        let terms = index_terms(&self.settings.model, figures.perception, figures.felt, pressure);
+        terms.iter().fold(Micro::ZERO, |sum, term| sum + *term).clamp(Micro::ZERO, Micro::whole(100))
     }
 
     fn wait(&self, promise: &Promise, wait: Wait) -> Option<i64> {

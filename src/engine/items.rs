@@ -291,8 +291,6 @@ pub(super) struct Taken {
     pub(super) may_keep: bool,
     /// Promises now kept, and how long they took, in ms.
     pub(super) kept: Vec<(Name, i64)>,
-    /// Items that gave way to newer ones.
-    pub(super) dropped: usize,
 }
 
 /// Takes a touchpoint into the items.
@@ -318,7 +316,7 @@ pub(super) fn take(
         let oldest = customer.items.iter().enumerate().min_by_key(|(_, item)| (item.is_open(), item.last, item.opened));
         let Some((at, _)) = oldest else { break };
         retire(customer, settings, at);
-        taken.dropped += 1;
+        customer.dropped += 1;
     }
     taken
 }

@@ -3,7 +3,7 @@
 //! A completion is remembered for as long as a late touchpoint may come, so that a start that arrives after its own
 //! completion ends at once.
 
-use super::customer::{AlertState, Completion, Customer, Journey, Mark};
+use super::customer::{AlertState, Completion, Customer, Journey, Mark, give_way};
 use super::events::item_of;
 use super::turn::{Basis, Subject, Turn, is_firing};
 use crate::model::{Item, ItemType, Micro, Scored, hash64};
@@ -47,9 +47,7 @@ pub(super) fn start(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Score
         (None, None) => {}
     }
     customer.journeys.push(journey);
-    if customer.journeys.len() > turn.settings.limits.open_items_max.max(1) as usize {
-        customer.journeys.remove(0);
-    }
+    give_way(&mut customer.journeys, turn.settings, &mut customer.dropped);
 }
 
 /// Ends the journeys a touchpoint completes, and the alerts about them.
@@ -70,9 +68,7 @@ pub(super) fn complete(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Sc
             }
         }
         customer.completions.push(completion);
-        if customer.completions.len() > turn.settings.limits.open_items_max.max(1) as usize {
-            customer.completions.remove(0);
-        }
+        give_way(&mut customer.completions, turn.settings, &mut customer.dropped);
     }
 }
 

@@ -106,7 +106,7 @@ pub struct EventRef {
 pub enum Limit {
     /// `limits.customers_per_partition`, and no customer may be expired for the new one.
     Customers,
-    /// `limits.customer_bytes_max`.
+    /// `limits.customer_bytes_max`: the touchpoint would make the customer larger than that.
     CustomerBytes,
 }
 
@@ -139,7 +139,8 @@ pub enum Output {
     Refused(EventRef, Limit),
     /// A promise was kept, this many ms after it was opened. Told again when late data changes it.
     Kept(Name, i64),
-    /// An item gave way to a newer one: the customer has `limits.open_items_max` of them.
+    /// An item, journey, failure, conversation or the like gave way to a newer one: the customer has
+    /// `limits.open_items_max` of them.
     ItemDropped,
     /// An alert of this kind was not opened: the customer's daily cap was reached.
     Capped(&'static str),

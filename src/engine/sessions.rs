@@ -3,7 +3,7 @@
 //! Only sessions with friction are remembered, each until it has been idle for longer than the lateness, so that
 //! interleaved sessions (two devices) and late touchpoints find their own.
 
-use super::customer::{Customer, Friction, Mark, Session};
+use super::customer::{Customer, Friction, Mark, Session, give_way};
 use super::settings::Settings;
 use super::turn::{Basis, Subject, Turn, is_firing};
 use crate::model::{Evidence, Item, ItemType, Micro, Scored, Timestamp, hash64};
@@ -22,10 +22,8 @@ pub(super) fn is_full(customer: &mut Customer, settings: &Settings, scored: &Sco
         session.key == key && (key != 0 || (time <= session.last.plus(gap_ms) && time >= session.first.minus(gap_ms)))
     };
     let at = customer.sessions.iter().position(joins).unwrap_or_else(|| {
-        if customer.sessions.len() >= settings.limits.open_items_max.max(1) as usize {
-            customer.sessions.remove(0);
-        }
         customer.sessions.push(Session { key, first: time, last: time, frictions: Vec::new() });
+        give_way(&mut customer.sessions, settings, &mut customer.dropped);
         customer.sessions.len() - 1
     });
     let Some(session) = customer.sessions.get_mut(at) else { return false };

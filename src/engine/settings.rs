@@ -161,11 +161,12 @@ impl Timing {
 pub struct Limits {
     /// Customers per partition; then the longest-silent one without open alert or item is expired.
     pub customers_per_partition: u32,
-    /// Encoded bytes of one customer; at it further touchpoints are refused as `customer_bytes`.
+    /// Encoded bytes of one customer; a touchpoint that would take them beyond is refused. A timer may still add an alert.
     pub customer_bytes_max: u32,
     /// Event identities remembered per customer to find duplicates.
     pub dedup_entries: u32,
-    /// Open failures, journeys and conversations remembered per customer, each; the oldest is dropped.
+    /// Items, failures, journeys, conversations, contacts and the like remembered per customer, each; the oldest gives way
+    /// and is counted.
     pub open_items_max: u32,
 }
 
@@ -222,4 +223,30 @@ pub struct Settings {
     pub context: Vec<Context>,
     /// Tiers whose customers' alerts are one severity higher.
     pub high_value_tiers: BTreeSet<String>,
+}
+
+impl Settings {
+    /// Which list of `earlier` these settings do not begin with: the state of customers names measures, segments and
+    /// context attributes by their places, so new ones may only be added at the end.
+    #[must_use]
+    pub fn misplaced(&self, earlier: &Self) -> Option<&'static str> {
+        let (items, before) = (&self.items, &earlier.items);
+        let measures = before.measures.iter().zip(&items.measures);
+        let context = earlier.context.iter().zip(&self.context);
+        [
+            (
+                "items.measures",
+                items.measures.len() >= before.measures.len()
+                    && measures.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+            ("items.segments", items.segments.starts_with(&before.segments)),
+            (
+                "context",
+                self.context.len() >= earlier.context.len()
+                    && context.into_iter().all(|(before, now)| before.name == now.name),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(key, fits)| (!fits).then_some(key))
+    }
 }

@@ -236,6 +236,19 @@ impl Store {
         }
     }
 
+    /// Every slot there is, free ones too.
+    pub(super) fn slots(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Gives a customer another deadline, as committed.
+    pub(super) fn reschedule(&mut self, slot: u32, deadline: Timestamp) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        self.timers.remove(&(entry.scheduled, slot));
+        (entry.deadline, entry.scheduled) = (deadline, deadline);
+        self.timers.insert((deadline, slot));
+    }
+
     /// Removes a customer; the slot is free after the commit.
     pub(super) fn vacate(&mut self, slot: u32) {
         self.replace(slot, &[], UNSCHEDULED, true);

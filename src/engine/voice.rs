@@ -1,7 +1,7 @@
 //! What the customer says about the business, and whether it answers: `detractor`, `advocate`, `indirect_negative`, and
 //! the waits of `sla_breach`.
 
-use super::customer::{AlertState, Customer, Mark};
+use super::customer::{AlertState, Customer, Mark, give_way};
 use super::figures::Derived;
 use super::turn::{Basis, Subject, Turn, is_firing};
 use crate::model::{Actor, Channel, Instrument, Item, ItemType, Scored, SignalSource, hash64};
@@ -59,9 +59,7 @@ fn close_answered(turn: &mut Turn<'_>, customer: &mut Customer, scored: &Scored<
             Some((_, time)) => *time = scored.occurred_at.max(*time),
             None => customer.answers.push((key, scored.occurred_at)),
         }
-        if customer.answers.len() > turn.settings.limits.open_items_max.max(1) as usize {
-            customer.answers.remove(0);
-        }
+        give_way(&mut customer.answers, turn.settings, &mut customer.dropped);
     }
     close_waiting(turn, customer);
 }

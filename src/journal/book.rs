@@ -37,6 +37,8 @@ pub struct Identity {
     pub sources: Vec<String>,
     /// Hash of the configuration in force.
     pub config_hash: u64,
+    /// The configuration itself, as it is hashed.
+    pub configuration: Arc<str>,
 }
 
 /// When images are written.
@@ -78,6 +80,8 @@ pub struct Book {
     carry: (i64, i64),
     /// The staged transaction's `from_seq`.
     from_seq: u64,
+    /// The images topic holds the configuration in force.
+    is_configuration_kept: bool,
 }
 
 impl Book {
@@ -97,6 +101,7 @@ impl Book {
             dirty: Dirty::default(),
             tail: Tail::default(),
             carry: (0, 0),
+            is_configuration_kept: false,
         }
     }
 
@@ -176,6 +181,9 @@ impl Book {
     ) {
         let seq = self.committed.seq + 1;
         self.working.seq = seq;
+        if !self.is_configuration_kept {
+            images.push(ImageRecord::configuration(self.identity.config_hash, &self.identity.configuration, seq));
+        }
         let first = self.mark(engine, seq, images);
         self.lazy_images(engine, due, first, images);
         self.from_seq = self.dirty.oldest().map_or(seq + 1, |(oldest, _)| oldest);
@@ -289,6 +297,7 @@ impl Book {
     /// The staged transaction is committed.
     pub fn commit(&mut self) {
         self.committed.clone_from(&self.working);
+        self.is_configuration_kept = true;
         self.carry.0 = self.carry.1;
         self.dirty.commit();
         let clock_ms = self.committed.clock.map(|clock| clock.0);
@@ -330,8 +339,9 @@ impl Book {
         self.committed = meta;
     }
 
-    /// The end of a restore: what the partition knows is `meta`.
-    pub(super) fn settle(&mut self, meta: Meta) {
+    /// The end of a restore: what the partition knows is `meta`, and whether the images topic holds the configuration.
+    pub(super) fn settle(&mut self, meta: Meta, is_configuration_kept: bool) {
+        self.is_configuration_kept = is_configuration_kept;
         self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);
         self.working.clone_from(&meta);
         self.committed = meta;

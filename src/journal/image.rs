@@ -35,6 +35,12 @@ impl ImageRecord {
         Self { key: key(CUSTOMER, customer_id.as_bytes()), value: None, seq }
     }
 
+    /// A canonical configuration, first in force in transaction `seq`.
+    #[must_use]
+    pub fn configuration(hash: u64, canonical: &str, seq: u64) -> Self {
+        Self { key: key(CONFIGURATION, &hash.to_be_bytes()), value: Some(canonical.as_bytes().to_vec()), seq }
+    }
+
     /// The partition's checkpoint.
     #[must_use]
     pub fn checkpoint(checkpoint: &Checkpoint) -> Self {
@@ -68,8 +74,8 @@ pub enum ImageKey<'a> {
     Customer(&'a str),
     /// The checkpoint of a partition.
     Checkpoint(i32),
-    /// A configuration, by hash.
-    Configuration,
+    /// The configuration of a hash.
+    Configuration(u64),
 }
 
 impl<'a> ImageKey<'a> {
@@ -83,7 +89,9 @@ impl<'a> ImageKey<'a> {
             Some((&CHECKPOINT, id)) => {
                 Ok(Self::Checkpoint(i32::from_be_bytes(id.try_into().map_err(|_| FormatError::Damaged)?)))
             }
-            Some((&CONFIGURATION, _)) => Ok(Self::Configuration),
+            Some((&CONFIGURATION, id)) => {
+                Ok(Self::Configuration(u64::from_be_bytes(id.try_into().map_err(|_| FormatError::Damaged)?)))
+            }
             _ => Err(FormatError::Damaged),
         }
     }

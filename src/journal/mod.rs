@@ -44,9 +44,11 @@
 //!
 //! ## Image record
 //! Key: a type byte, then 1: the customer id's bytes; 2: the partition as 4 bytes big-endian (checkpoint);
-//! 3: a configuration hash (reserved). A customer's value is uint seq (the last transaction in it) and the engine's
+//! 3: a configuration's hash as 8 bytes big-endian. A customer's value is uint seq (the last transaction in it) and the engine's
 //! image; a tombstone carries its seq in the record header `seq` (decimal) and stands for a customer who is gone.
-//! The checkpoint's value is uint from_seq, opt int from_offset, and the transaction's journal header.
+//! The checkpoint's value is uint from_seq, opt int from_offset, and the transaction's journal header. A configuration's
+//! value is its canonical text (UTF-8), whose XXH3-64 is the key; the first transaction under it writes it, and it is never
+//! deleted: whoever replays the journal needs the configuration that each record was written under.
 
 mod book;
 mod dirty;
@@ -57,7 +59,7 @@ mod restore;
 pub use book::{Book, Identity, ImagePolicy, ImagesDue};
 pub use image::{Checkpoint, ImageKey, ImageRecord};
 pub use record::{Entries, Header, SourceRange, actor, contact, instrument};
-pub use restore::{Refusal, Restored, Restorer, Verdict};
+pub use restore::{Refusal, Restored, Restorer, SettingsOf, Verdict};
 
 use crate::model::{Timestamp, wire::Damaged};
 
@@ -65,7 +67,7 @@ use crate::model::{Timestamp, wire::Damaged};
 pub const FORMAT: u8 = 2;
 
 /// Version of the engine's arithmetic: raised when the same entries would give another state or other alerts.
-pub const ENGINE_VERSION: u64 = 1;
+pub const ENGINE_VERSION: u64 = 2;
 
 /// Largest journal record in bytes; well below every broker's default of 1 MiB.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;

@@ -6,10 +6,14 @@
 //! A customer whose image holds transaction s enters when the replay has reached s: until then their entries are
 //! dropped and ticks do not see them. A tombstone stands for a customer who is absent after s. Where an image is older
 //! than the first replayed transaction, or missing, the customer is there from the start.
+//!
+//! Every transaction is replayed under the configuration it was written under, which the images topic holds; the
+//! configuration in force takes over after the last one.
 
 use super::image::stamped;
 use super::{Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Meta};
 use crate::engine::{self, Engine, ImageError, Input};
+use crate::model::hash64;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,11 +66,29 @@ pub enum Refusal {
         /// Topic.
         source_name: String,
     },
-    /// The tail was written under another configuration.
+    /// The tail was written under a configuration that is not there.
     #[error(
-        "journal: seq {0} is not yet in the images and was made with another configuration; start and stop once with the old configuration, then change it"
+        "journal: seq {seq} is not yet in the images and was made under configuration {hash:016x}, which is not in the images topic; start and stop once with that configuration"
     )]
-    Configuration(u64),
+    ConfigurationLost {
+        /// Of the record.
+        seq: u64,
+        /// Of the configuration.
+        hash: u64,
+    },
+    /// A stored configuration that this version does not read.
+    #[error("images topic: configuration {hash:016x} cannot be read: {reason}; start with the version that wrote it")]
+    Configuration {
+        /// Its hash.
+        hash: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The configuration does not fit the state of the customers.
+    #[error(
+        "{0}: customers are kept by the places of this list; add new entries at its end and take none away, or begin anew with another group_id"
+    )]
+    Misplaced(&'static str),
     /// The tail was written by another engine.
     #[error(
         "journal: transactions not yet in the images were made by engine version {0}, this is {ENGINE_VERSION}; start and stop once with the old version, then upgrade"
@@ -130,10 +152,20 @@ struct Waiting {
     image: Option<Vec<u8>>,
 }
 
+/// Reads the engine's settings out of a canonical configuration.
+pub type SettingsOf = fn(&str) -> Result<engine::Settings, String>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Restorer {
     identity: Identity,
+    /// In force from now on.
+    settings: Arc<engine::Settings>,
+    settings_of: SettingsOf,
+    /// By hash.
+    configurations: BTreeMap<u64, Box<str>>,
+    /// Whose settings the engine has.
+    engine_hash: u64,
     engine: Engine,
     book: Book,
     images: BTreeMap<Box<str>, Waiting>,
@@ -152,10 +184,20 @@ pub struct Restorer {
 impl Restorer {
     /// Begins a restore. `fresh_epoch` is drawn at random by the shell and used if the partition has no state yet.
     #[must_use]
-    pub fn new(settings: Arc<engine::Settings>, identity: Identity, policy: ImagePolicy, fresh_epoch: u64) -> Self {
+    pub fn new(
+        settings: Arc<engine::Settings>,
+        settings_of: SettingsOf,
+        identity: Identity,
+        policy: ImagePolicy,
+        fresh_epoch: u64,
+    ) -> Self {
         let meta = Meta { epoch: fresh_epoch, positions: vec![None; identity.sources.len()], ..Meta::default() };
         Self {
-            engine: Engine::new(settings),
+            engine: Engine::new(Arc::clone(&settings)),
+            settings,
+            settings_of,
+            configurations: BTreeMap::new(),
+            engine_hash: identity.config_hash,
             book: Book::new(identity.clone(), policy, meta),
             identity,
             images: BTreeMap::new(),
@@ -188,7 +230,12 @@ impl Restorer {
                 self.here(partition)?;
                 self.checkpoint = Some(Checkpoint::decode(value).map_err(format)?);
             }
-            (ImageKey::Checkpoint(_), None) | (ImageKey::Configuration, _) => {}
+            (ImageKey::Configuration(hash), Some(value)) => {
+                let text = std::str::from_utf8(value).ok().filter(|_| hash64(value) == hash);
+                let text = text.ok_or(Refusal::Format("images", FormatError::Damaged))?;
+                self.configurations.insert(hash, text.into());
+            }
+            (ImageKey::Checkpoint(_) | ImageKey::Configuration(_), None) => {}
         }
         Ok(())
     }
@@ -305,14 +352,28 @@ impl Restorer {
         Ok(())
     }
 
-    fn same_rules(&self, header: &Header) -> Result<(), Refusal> {
+    /// Replays under what the record was written under.
+    fn same_rules(&mut self, header: &Header) -> Result<(), Refusal> {
         if header.engine_version != ENGINE_VERSION {
             return Err(Refusal::Engine(header.engine_version));
         }
-        if header.config_hash != self.identity.config_hash {
-            return Err(Refusal::Configuration(header.seq));
+        let hash = header.config_hash;
+        if hash != self.engine_hash {
+            let settings = self.settings_under(hash)?;
+            self.engine.configure(settings.ok_or(Refusal::ConfigurationLost { seq: header.seq, hash })?);
+            self.engine_hash = hash;
         }
         Ok(())
+    }
+
+    /// The settings of a configuration; none when it is not kept.
+    fn settings_under(&self, hash: u64) -> Result<Option<Arc<engine::Settings>>, Refusal> {
+        if hash == self.identity.config_hash {
+            return Ok(Some(Arc::clone(&self.settings)));
+        }
+        let Some(text) = self.configurations.get(&hash) else { return Ok(None) };
+        let settings = (self.settings_of)(text).map_err(|reason| Refusal::Configuration { hash, reason })?;
+        Ok(Some(Arc::new(settings)))
     }
 
     /// Both topics were read to their ends. `metadata` is what the group committed for this partition, `offsets` the
@@ -348,9 +409,13 @@ impl Restorer {
     }
 
     /// The newer of checkpoint and last header.
-    fn truth(&self) -> Option<Meta> {
+    fn newest(&self) -> Option<&Header> {
         let checkpoint = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
-        let newest = self.last.iter().chain(checkpoint).max_by_key(|header| header.seq)?;
+        self.last.iter().chain(checkpoint).max_by_key(|header| header.seq)
+    }
+
+    fn truth(&self) -> Option<Meta> {
+        let newest = self.newest()?;
         let mut meta = newest.meta(&self.identity.sources);
         if newest.config_hash != self.identity.config_hash {
             // A partition that stopped at a limit gets another try with another configuration.
@@ -377,11 +442,27 @@ impl Restorer {
         different.next()
     }
 
+    /// The configuration in force takes over.
+    fn take_force(&mut self) -> Result<(), Refusal> {
+        if let Some(hash) = self.newest().map(|header| header.config_hash)
+            && let Some(earlier) = self.settings_under(hash)?
+            && let Some(key) = self.settings.misplaced(&earlier)
+        {
+            return Err(Refusal::Misplaced(key));
+        }
+        if self.engine_hash != self.identity.config_hash {
+            self.engine.configure(Arc::clone(&self.settings));
+            self.engine_hash = self.identity.config_hash;
+        }
+        Ok(())
+    }
+
     fn ready(mut self, truth: Meta) -> Verdict {
-        if let Err(refusal) = self.enter(truth.seq) {
+        if let Err(refusal) = self.enter(truth.seq).and_then(|()| self.take_force()) {
             return Verdict::Refuse(refusal);
         }
-        self.book.settle(truth);
+        let is_configuration_kept = self.configurations.contains_key(&self.identity.config_hash);
+        self.book.settle(truth, is_configuration_kept);
         Verdict::Ready(Box::new(Restored { engine: self.engine, book: self.book, replayed: self.replayed }))
     }
 }

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::fetch::{Fetch, Fetched};
 use super::owned::{Owned, raw};
 use super::read::read_to_end;
-use crate::journal::ImagesDue;
+use crate::journal::{ImageKey, ImagesDue};
 use crate::model::Timestamp;
 use crate::pipeline::merge::Marks;
 use crate::pipeline::{Partition, Staged};
@@ -129,6 +129,23 @@ impl Inputs {
         }
         Ok(fetched)
     }
+}
+
+/// The configurations that one partition of the images topic holds, by hash.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub fn configurations(clients: &Clients, topic: &str, partition: i32) -> Result<BTreeMap<u64, String>, Error> {
+    let starts = BTreeMap::from([(partition, Offset::Beginning)]);
+    let mut configurations = BTreeMap::new();
+    read_to_end(clients, topic, &starts, &mut || Ok(()), &mut |message| {
+        if let Ok(ImageKey::Configuration(hash)) = ImageKey::parse(message.key().unwrap_or_default()) {
+            let text = String::from_utf8_lossy(message.payload().unwrap_or_default());
+            configurations.insert(hash, text.into_owned());
+        }
+        Ok(())
+    })?;
+    Ok(configurations)
 }
 
 /// Takes one record of the journal: its offset and bytes.

@@ -70,7 +70,7 @@ const APPEND_TIME: (&str, Rule) = ("message.timestamp.type", Rule::Is("LogAppend
 const COMPACT: (&str, Rule) = ("cleanup.policy", Rule::Is("compact"));
 const DELETE: (&str, Rule) = ("cleanup.policy", Rule::Is("delete"));
 
-/// What dead letters, images (`limits.customer_bytes_max` and what one touchpoint adds to it) and journal records stay
+/// What dead letters, images (`limits.customer_bytes_max`, and what a timer's alerts add) and journal records stay
 /// below, and what the client sends at most.
 const RECORD_BYTES_MAX: i64 = 1_000_000;
 

@@ -16,8 +16,9 @@ mod staged;
 use crate::codec::encode::Vocabulary;
 use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
+use crate::journal::SettingsOf;
 use crate::model::time::Span;
-use crate::model::{Name, Touchpoint};
+use crate::model::{Name, Touchpoint, hash64};
 use std::sync::Arc;
 
 pub use crate::journal::ImagesDue;
@@ -37,8 +38,12 @@ pub struct Plan {
     pub settings: Arc<engine::Settings>,
     /// How touchpoints are scored.
     pub scoring: Scoring,
-    /// XXH3-64 of the canonical configuration (what decides outputs; no addresses, no secrets).
+    /// The canonical configuration (what decides outputs; no addresses, no secrets).
+    pub configuration: Arc<str>,
+    /// Its XXH3-64.
     pub config_hash: u64,
+    /// Reads the settings back out of a canonical configuration.
+    pub settings_of: SettingsOf,
     /// Bounds of this stage.
     pub bounds: Bounds,
     /// Number of partitions of every topic: for the key check; 0 = not checked (files).
@@ -63,11 +68,31 @@ impl Plan {
         codec::decode(input, raw)
     }
 
-    /// Whether the input of a source takes the customer id from the record's key.
+    /// What replays journal records of these sources that were written under another canonical configuration. It decodes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When this version does not read that configuration.
+    pub fn under(&self, canonical: &str, sources: impl Iterator<Item = String>) -> Result<Self, String> {
+        Ok(Self {
+            inputs: Vec::new(),
+            sources: sources.map(|source| (source, 0)).collect(),
+            settings: Arc::new((self.settings_of)(canonical)?),
+            scoring: self.scoring.clone(),
+            configuration: canonical.into(),
+            config_hash: hash64(canonical.as_bytes()),
+            ..*self
+        })
+    }
+
+    /// The partition, of so many, where a record's customer lives. The key decides only where the mapping takes the id from
+    /// it: a topic keyed by anything else would spread a customer over engines.
     #[must_use]
-    pub fn takes_id_from_key(&self, source: u16) -> bool {
-        let input = self.sources.get(usize::from(source)).and_then(|(_, input)| self.inputs.get(*input));
-        input.is_some_and(codec::Input::takes_id_from_key)
+    pub fn home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>, partitions: i32) -> i32 {
+        let source = self.sources.get(usize::from(raw.position.source));
+        let input = source.and_then(|(_, input)| self.inputs.get(*input));
+        let key = raw.key.filter(|_| input.is_some_and(codec::Input::takes_id_from_key));
+        partition_of(key.unwrap_or(touchpoint.customer_id.as_bytes()), partitions)
     }
 }
 

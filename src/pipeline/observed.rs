@@ -34,15 +34,15 @@ pub struct Observed {
     pub rejected: BTreeMap<Code, u64>,
     /// Refused touchpoints by limit.
     pub refused: Vec<(Limit, u64)>,
-    /// Event times clamped to the record's timestamp.
-    pub clamped: u64,
+    /// Event times clamped to the record's timestamp, by source.
+    pub clamped: BTreeMap<u16, u64>,
     /// Touchpoints of a kind the catalogue does not know.
     pub unknown_kinds: u64,
     /// Alerts not opened because of the daily cap.
     pub capped: u64,
     /// Attributes that should be a measure's number or a due moment, and are not.
     pub unreadable: u64,
-    /// Items that gave way to newer ones of the same customer.
+    /// Items, journeys, failures and the like that gave way to newer ones of the same customer.
     pub items_dropped: u64,
     /// Promises kept: which, and after how many ms.
     pub kept: Vec<(Name, i64)>,

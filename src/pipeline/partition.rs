@@ -2,7 +2,7 @@
 
 use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
-use super::{Observed, ObservedAlert, Plan, about, limits, murmur};
+use super::{Observed, ObservedAlert, Plan, about, limits};
 use crate::codec::encode;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
@@ -73,7 +73,8 @@ impl Partition {
     /// The restore of a partition: feed it the topics, then give its [`Restored`] to [`Self::restored`].
     #[must_use]
     pub fn restorer(plan: &Plan, partition: i32, fresh_epoch: u64) -> Restorer {
-        Restorer::new(Arc::clone(&plan.settings), identity(plan, partition), policy(plan), fresh_epoch)
+        let identity = identity(plan, partition);
+        Restorer::new(Arc::clone(&plan.settings), plan.settings_of, identity, policy(plan), fresh_epoch)
     }
 
     /// A partition as restored.
@@ -158,14 +159,11 @@ impl Partition {
         fate
     }
 
-    /// Whether the customer belongs on this partition. The key decides only where the mapping takes the id from it: a
-    /// topic keyed by anything else would spread a customer over engines.
+    /// Whether the customer belongs on this partition.
     fn at_home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>) -> Result<(), Rejection> {
         let partitions = self.plan.partitions;
         if partitions > 0 {
-            let key = raw.key.filter(|_| self.plan.takes_id_from_key(raw.position.source));
-            let key = key.unwrap_or(touchpoint.customer_id.as_bytes());
-            let home = murmur::partition_of(key, partitions);
+            let home = self.plan.home(raw, touchpoint, partitions);
             if home != self.number {
                 let detail = format!("the customer belongs on partition {home} of {partitions} (murmur2)");
                 return Err(Rejection { code: Code::ForeignPartition, detail });
@@ -180,7 +178,7 @@ impl Partition {
         if let Some(recorded_at) = clamp {
             touchpoint.occurred_at = recorded_at;
             self.book.meta_mut().counters.clamped += 1;
-            self.observed.clamped += 1;
+            *self.observed.clamped.entry(raw.position.source).or_default() += 1;
         }
         self.book.meta_mut().counters.unknown_channels += u64::from(touchpoint.channel_unknown);
         if touchpoint.consent == Some(false) {
@@ -475,7 +473,8 @@ impl Partition {
 
 fn identity(plan: &Plan, partition: i32) -> Identity {
     let sources = plan.sources.iter().map(|(name, _)| name.clone()).collect();
-    Identity { partition, sources, config_hash: plan.config_hash }
+    let configuration = Arc::clone(&plan.configuration);
+    Identity { partition, sources, config_hash: plan.config_hash, configuration }
 }
 
 const fn policy(plan: &Plan) -> ImagePolicy {

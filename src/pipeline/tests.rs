@@ -1,8 +1,10 @@
 use super::score::{Texts, score};
 use super::*;
 use crate::config::Config;
+use crate::engine::Limit;
 use crate::model::{ItemType, Micro, Position, SignalSource, Timestamp};
 use crate::sentiment::Scorer;
+use std::collections::BTreeMap;
 
 const NOON: i64 = 1_700_000_000_000;
 
@@ -110,10 +112,54 @@ fn times_ahead_of_the_record_are_clamped_and_move_no_watermark() {
     assert_eq!(partition.watermark(), Some(Timestamp(NOON + 60_000)));
     let mut staged = Staged::default();
     partition.stage(ImagesDue::Due, &mut staged);
-    assert_eq!(staged.observed.clamped, 1);
+    assert_eq!(staged.observed.clamped, BTreeMap::from([(0, 1)]));
     partition.commit();
     assert_eq!(partition.counters().clamped, 1);
     assert_eq!(partition.next_offset(0), Some(3));
+}
+
+#[test]
+fn what_gives_way_to_something_newer_is_counted() {
+    for (kind, id) in [
+        ("checkout_started", "session_id"),
+        ("order_cancelled_by_merchant", "order_id"),
+        ("contact_started", "topic"),
+        ("rage_clicked", "session_id"),
+    ] {
+        let mut partition = partition(&plan("[limits]\nopen_items_max = 2\n[[input]]\nname = \"a\"\nitem = []", 0));
+        for number in 0..5_u64 {
+            let time = NOON - 60_000 + i64::try_from(number).unwrap();
+            let more = format!(r#","kind":"{kind}","{id}":"{number}""#);
+            let record = json("c", number, time, &more).replacen(r#""kind":"odd","#, "", 1);
+            assert_eq!(partition.record(&raw(0, &record)), Fate::Applied, "{record}");
+        }
+        let mut staged = Staged::default();
+        partition.stage(ImagesDue::Due, &mut staged);
+        assert!(staged.observed.items_dropped >= 3, "{kind}: {}", staged.observed.items_dropped);
+    }
+}
+
+#[test]
+fn no_touchpoint_makes_a_customer_larger_than_the_limit() {
+    let limit = 4_096;
+    let mut partition = partition(&plan(&format!("[limits]\ncustomer_bytes_max = {limit}\nopen_items_max = 1024"), 0));
+    let bytes =
+        |partition: &Partition| partition.engine().find("c").map_or(0, |slot| partition.engine().image(slot).len());
+    let mut refused = 0;
+    for number in 0..400_u64 {
+        let time = NOON - 500_000 + 1_000 * i64::try_from(number).unwrap();
+        let order = format!(r#","order_id":"{number}-{}""#, "x".repeat(150));
+        let before = bytes(&partition);
+        let fate = partition.record(&raw(0, &json("c", number, time, &order)));
+        if fate == Fate::Refused(Limit::CustomerBytes) {
+            refused += 1;
+            assert_eq!(bytes(&partition), before, "a refusal changes nothing");
+        } else {
+            assert_eq!(fate, Fate::Applied);
+        }
+        assert!(bytes(&partition) <= limit, "{} bytes", bytes(&partition));
+    }
+    assert!(refused > 300 && bytes(&partition) > limit - 400, "{refused}, {}", bytes(&partition));
 }
 
 #[test]

@@ -203,13 +203,13 @@ catalogue! {
     Gauge customers() "Customers held here";
     Counter alerts_total(kind: KINDS, severity: SEVERITIES, phase: PHASES) "Alert changes committed";
     Gauge open_alerts(kind: KINDS) "Alerts open now";
-    Counter items_dropped_total() "Open items that gave way to newer ones of the same customer (limits.open_items_max)";
+    Counter items_dropped_total() "Items, journeys, failures, conversations and the like that gave way to newer ones of the same customer (limits.open_items_max)";
     Counter unreadable_attributes_total() "Attributes that should hold a measure or a due moment and do not; they were left out";
     Counter alerts_capped_total() "Alerts not opened because the customer's daily cap was reached";
     Histogram(SECONDS_SHORT) touchpoint_to_alert_seconds() "From the timestamp of a record to the commit of the alert it caused";
     Counter records_total(result: FATES) "Input records by fate; the fates sum to the input";
     Counter rejected_total(reason: REASONS) "Records written to the dead-letter topic";
-    Counter clamped_total() "Event times too far ahead of their record, set back to it";
+    Counter clamped_total(topic: ASSIGNED) "Event times too far ahead of their record, set back to it";
     Counter unknown_kinds_total() "Touchpoints of a kind the catalogue does not know";
     Counter limits_reached_total(limit: LIMITS) "Touchpoints refused because of a limit";
     Counter merge_forced_total() "Records taken without waiting longer for a slower topic";

@@ -90,7 +90,10 @@ impl Signals for Metrics {
         for (fate, records) in committed.fates {
             self.records_total(fate).inc_by(*records);
         }
-        self.clamped_total().inc_by(observed.clamped);
+        for (source, touchpoints) in &observed.clamped {
+            let topic = committed.topics.get(usize::from(*source)).map_or("", String::as_str);
+            self.clamped_total(topic).inc_by(*touchpoints);
+        }
         self.unknown_kinds_total().inc_by(observed.unknown_kinds);
         self.alerts_capped_total().inc_by(observed.capped);
         self.items_dropped_total().inc_by(observed.items_dropped);
@@ -143,7 +146,7 @@ mod tests {
             alerts: vec![alert, ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
             rejected: BTreeMap::from([(Code::JunkId, 2)]),
             refused: vec![(Limit::Customers, 4)],
-            clamped: 5,
+            clamped: BTreeMap::from([(1, 5)]),
             unknown_kinds: 6,
             capped: 7,
             items_dropped: 8,
@@ -157,6 +160,7 @@ mod tests {
         let metrics = Metrics::new().expect("the catalogue is valid");
         metrics.committed(&Committed {
             observed: &observed(),
+            topics: &["a".to_owned(), "b".to_owned()],
             at: Timestamp(1_200),
             images: 8,
             journal_bytes: 900,
@@ -182,7 +186,7 @@ mod tests {
             "limits_reached_total{limit=\"customers_per_partition\"} 4",
             "records_total{result=\"applied\"} 3",
             "records_total{result=\"late\"} 0",
-            "clamped_total 5",
+            "clamped_total{topic=\"b\"} 5",
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
             "items_dropped_total 8",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use touchline::config::Config;
 use touchline::engine::{Engine, Input};
-use touchline::journal::{Entries, Header, Verdict};
+use touchline::journal::{Entries, Header, Restored, Verdict};
 use touchline::pipeline::{Partition, Plan};
 
 const PARTITIONS: i32 = 4;
@@ -213,33 +213,84 @@ impl Scene {
         (answer.stdout, fates.collect())
     }
 
+    /// Lays `more` over the configuration of the next starts.
+    fn reconfigure(&mut self, more: &str) {
+        self.text += more;
+        self.configure("a");
+    }
+
+    /// Every alert has one life: opened, updated any number of times, perhaps resolved, revision by revision; and those that
+    /// the topics say are open are open in the state.
+    fn check_lives(&self) {
+        let mut open: BTreeMap<String, (String, i64)> = BTreeMap::new();
+        for line in lines_of(&self.lines("alerts")).lines() {
+            let alert: serde_json::Value = serde_json::from_str(line).unwrap();
+            let (id, phase) = (alert["alert_id"].as_str().unwrap().to_owned(), alert["phase"].as_str().unwrap());
+            let revision = alert["revision"].as_i64().unwrap();
+            if phase == "opened" {
+                let kind = alert["kind"].as_str().unwrap().to_owned();
+                assert!(open.insert(id, (kind, revision)).is_none(), "opened twice: {line}");
+                assert_eq!(revision, 0, "{line}");
+            } else {
+                let (_, last) = open.get_mut(&id).unwrap_or_else(|| panic!("not open: {line}"));
+                *last += 1;
+                assert_eq!(revision, *last, "{line}");
+                if phase == "resolved" {
+                    open.remove(&id);
+                }
+            }
+        }
+        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        open.values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
+        let mut kept: BTreeMap<&str, u64> = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            for (kind, count) in self.restore(partition).engine.open_alerts() {
+                *kept.entry(kind).or_default() += count;
+            }
+        }
+        kept.retain(|_, count| *count > 0);
+        assert_eq!(kinds, kept);
+    }
+
+    fn restore(&self, partition: i32) -> Restored {
+        let mut restorer = Partition::restorer(&self.plan(), partition, 1);
+        for image in self.lines("images").iter().filter(|record| record.partition == partition) {
+            restorer.image(image.key.as_deref().unwrap(), image.payload.as_deref(), seq_header(image)).unwrap();
+        }
+        let from = restorer.from_offset().unwrap().unwrap_or(0);
+        for record in self.lines("journal").iter().filter(|record| record.partition == partition) {
+            if record.offset >= from {
+                restorer.journal(record.offset, record.payload.as_deref().unwrap()).unwrap();
+            }
+        }
+        match restorer.finish(None, &[]) {
+            Verdict::Ready(restored) => *restored,
+            verdict @ (Verdict::Retry(_) | Verdict::Refuse(_)) => panic!("partition {partition}: {verdict:?}"),
+        }
+    }
+
     fn plan(&self) -> Arc<Plan> {
         let config = Config::load(Some(&self.text), &|reference| Err(format!("{reference} is not there"))).unwrap();
         config.plan(config.input_topics(), PARTITIONS)
+    }
+
+    /// How many journal entries a restore would replay now.
+    fn tail_entries(&self) -> u64 {
+        (0..PARTITIONS).map(|partition| self.restore(partition).replayed).sum()
     }
 
     /// The state restored from images and journal equals that of an engine fed the whole journal. Answers how many
     /// journal entries the restore had to replay.
     fn check_restore(&self) -> u64 {
         let plan = self.plan();
-        let (images, journal) = (self.lines("images"), self.lines("journal"));
+        let journal = self.lines("journal");
         let mut replayed = 0;
         for partition in 0..PARTITIONS {
-            let mut restorer = Partition::restorer(&plan, partition, 1);
-            for image in images.iter().filter(|record| record.partition == partition) {
-                restorer.image(image.key.as_deref().unwrap(), image.payload.as_deref(), seq_header(image)).unwrap();
-            }
-            let from = restorer.from_offset().unwrap().unwrap_or(0);
+            let restored = self.restore(partition);
             let mut fed = Fed::new(&plan);
             for record in journal.iter().filter(|record| record.partition == partition) {
-                if record.offset >= from {
-                    restorer.journal(record.offset, record.payload.as_deref().unwrap()).unwrap();
-                }
                 fed.record(record.payload.as_deref().unwrap());
             }
-            let Verdict::Ready(restored) = restorer.finish(None, &[]) else {
-                panic!("partition {partition}: no state")
-            };
             replayed += restored.replayed;
             assert_eq!(restored.engine.customers(), fed.engine.customers());
             assert_eq!(restored.engine.next_deadline(), fed.engine.next_deadline());
@@ -392,4 +443,30 @@ fn an_instance_may_join_and_leave_while_records_flow() {
     first.stop();
     scene.check();
     scene.check_restore();
+}
+
+#[test]
+fn a_kill_and_changed_thresholds_lose_and_double_no_alert_and_leave_none_open() {
+    let mut scene = Scene::new("change", 30_000);
+    let changes = [
+        // A rule is taken away, levels move both ways, times change.
+        "[rules.detractor]\nenabled = false\n[rules.sentiment_drop]\nopen = -0.15\nclose = 0.0\nfor = \"0ms\"\n\
+         [rules.silent_after_bad]\nsilence = \"2d\"\n",
+        // And back: another kind is gone.
+        "[rules.service_failure]\nenabled = false\n[rules.journey_stalled]\nmax_open = \"6h\"\n",
+    ];
+    for (number, change) in (1..).zip(changes) {
+        let service = scene.start("a");
+        scene.wait_for_share(number, 3);
+        service.kill();
+        assert!(scene.tail_entries() > 0, "a kill leaves a tail to replay");
+        scene.reconfigure(change);
+    }
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+    scene.check_lives();
+    let removed = lines_of(&scene.lines("alerts")).matches("rule_removed").count();
+    assert!(removed > 0, "no alert of a rule that was taken away was resolved");
 }
