@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::insight::{About, Episodes, Items, Match, matches};
 use crate::model::{AlertChange, Phase, Timestamp, Touchpoint, hash64};
 use crate::pipeline::{ImagesDue, Partition, Plan, Staged};
-use crate::sentiment::Scorer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -90,8 +89,8 @@ struct Side {
 }
 
 impl Side {
-    fn new(plan: &Arc<Plan>, scorer: &Arc<Scorer>) -> Self {
-        let mut partition = Partition::new(Arc::clone(plan), Arc::clone(scorer), 0, 0, false);
+    fn new(plan: &Arc<Plan>) -> Self {
+        let mut partition = Partition::new(Arc::clone(plan), Arc::clone(&plan.scorer), 0, 0, false);
         partition.mute_experience();
         Self { partition, episodes: Episodes::default(), staged: Staged::default() }
     }
@@ -118,8 +117,7 @@ fn about(alert: &AlertChange) -> About {
 
 /// Both configurations over the files, in one pass.
 fn pass(base: &Arc<Plan>, candidate: &Arc<Plan>) -> anyhow::Result<(Episodes, Episodes)> {
-    let scorer = Arc::new(Scorer::new());
-    let (mut old, mut new) = (Side::new(base, &scorer), Side::new(candidate, &scorer));
+    let (mut old, mut new) = (Side::new(base), Side::new(candidate));
     let same_inputs = base.inputs == candidate.inputs && base.bounds == candidate.bounds;
     let mut feeds = Feeds::open(base, AHEAD_RECORDS)?;
     while feeds.take(|raw| {

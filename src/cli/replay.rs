@@ -4,7 +4,6 @@ use super::feeds::{Feeds, sources};
 use super::summary::Summary;
 use super::{as_of, exit, load, replay_topics};
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
-use crate::sentiment::Scorer;
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -96,9 +95,8 @@ struct Replay {
 
 impl Replay {
     fn new(plan: Arc<Plan>, args: &Args) -> anyhow::Result<Self> {
-        let scorer = Arc::new(Scorer::new());
         let partition = |number| {
-            let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
+            let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), number, 0, false);
             if args.experience.is_none() {
                 partition.mute_experience();
             }

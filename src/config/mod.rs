@@ -16,6 +16,7 @@ mod secret;
 use crate::model::hash64;
 use crate::pipeline::{Bounds, Plan, Scoring};
 use crate::rules::profile::ProfileFile;
+use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
 use canonical::Canonical;
 use std::net::SocketAddr;
@@ -97,6 +98,10 @@ pub struct Config {
     pub settings: Arc<engine::Settings>,
     /// `[scoring]` and `[customer]`.
     pub scoring: Scoring,
+    /// `scoring.model`: paths of models that [`Self::use_models`] is to be given.
+    pub models: Vec<String>,
+    /// Scores text.
+    pub scorer: Arc<Scorer>,
     /// `[pipeline]`.
     pub bounds: Bounds,
     /// `[admin]`.
@@ -134,6 +139,25 @@ impl Config {
         config.filter(|_| problems.is_empty()).ok_or(problems)
     }
 
+    /// Scores text by these model files, in place of the shipped model or beside it. What they are goes into the
+    /// canonical configuration.
+    ///
+    /// # Errors
+    /// The path of the first that is no model, and why.
+    pub fn use_models(&mut self, files: &[(String, Vec<u8>)]) -> Result<(), (String, ModelError)> {
+        let mut scorer = Scorer::new();
+        for (path, bytes) in files {
+            scorer.add(Model::parse(bytes).map_err(|error| (path.clone(), error))?);
+        }
+        let with_path = |error: serde_json::Error| ("scoring.model".to_owned(), ModelError::from(error));
+        let mut canonical: Canonical = serde_json::from_str(&self.canonical).map_err(with_path)?;
+        canonical.scoring.model_hashes = files.iter().map(|(_, bytes)| format!("{:016x}", hash64(bytes))).collect();
+        self.canonical = canonical.text().map_err(with_path)?;
+        self.config_hash = hash64(self.canonical.as_bytes());
+        self.scorer = Arc::new(scorer);
+        Ok(())
+    }
+
     /// The plan of a run over these sources (name of the topic or file, index of its input). `partitions` is the
     /// number of partitions of every topic, 0 for files.
     #[must_use]
@@ -143,6 +167,7 @@ impl Config {
             sources,
             settings: Arc::clone(&self.settings),
             scoring: self.scoring.clone(),
+            scorer: Arc::clone(&self.scorer),
             configuration: self.canonical.as_str().into(),
             config_hash: self.config_hash,
             settings_of,
@@ -215,12 +240,15 @@ fn load(
     check::distinct_topics(&topics, &inputs, problems);
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
+    let models = canonical.scoring.model.clone();
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
         inputs,
         settings,
         scoring,
+        models,
+        scorer: Arc::new(Scorer::new()),
         bounds,
         admin,
         telemetry: Telemetry { log: telemetry.log, json: telemetry.json },

@@ -137,7 +137,9 @@ impl Clauses {
         let mut counts = Counts::default();
         let (mut at, count) = (0, tokens.len());
         while let Some(token) = tokens.get(at) {
-            if token.is_plain() {
+            let next = tokens.get(at + 1).map_or_else(Entry::default, |next| next.entry);
+            let starts = token.entry.may_start_idiom(next);
+            if token.is_plain() && !starts {
                 self.parts.push(Part { weight: WHOLE, negated: negation.is_on(), valence: 0, discounted: false });
                 counts.words += 1;
                 counts.known += i64::from(token.entry.is(role::FUNCTION));
@@ -147,7 +149,6 @@ impl Clauses {
                 at += 1;
                 continue;
             }
-            let starts = token.entry.is(role::STARTS_IDIOM);
             let taken = if starts { idiom(tokens.get_mut(at..).unwrap_or_default(), lexicon) } else { 1 };
             let Some(token) = tokens.get(at) else { break };
             if token.entry.is(role::CONTRAST) {

@@ -8,9 +8,20 @@ use super::lexicon::Lexicon;
 use super::tokens::{Kind, Tokens};
 
 /// Rows of the table, a power of two.
-pub(super) const ROWS: usize = 1 << 17;
+pub(super) const ROWS: usize = 1 << 18;
 /// Tells a negated word from the word.
 const NEGATED: u64 = 0x5bd1_e995_7b93_0000;
+/// Tell apart where a neighbour of a word with a valence stands: just before, just after, two before; and the sign.
+const BEFORE: u64 = 0x1b87_3593_cc9e_2d51;
+const AFTER: u64 = 0x85eb_ca6b_c2b2_ae35;
+const TWO_BEFORE: u64 = 0x27d4_eb2f_1656_67c5;
+const GOOD: u64 = 0x2545_f491_4f6c_dd1d;
+/// Begins the course of a text.
+const COURSE: u64 = 0x6c62_272e_07bb_0142;
+/// Valences that the course of a text holds.
+const COURSE_HITS_MAX: usize = 4;
+/// Stands for the beginning and the end of the text.
+const EDGE: u64 = 0x9fb2_1c65_1e98_df25;
 
 /// The dense numbers, in this order.
 pub(super) const DENSE: &[&str] = &[
@@ -41,7 +52,7 @@ const _: () = assert!(DENSE.len() == DENSE_COUNT);
 
 /// The row of a hash.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the top 17 bits")]
+#[expect(clippy::cast_possible_truncation, reason = "the top 18 bits")]
 pub(super) const fn row_of(hash: u64) -> usize {
     (hash >> (64 - ROWS.trailing_zeros())) as usize
 }
@@ -82,6 +93,48 @@ impl Scratch {
                 count += 1;
             }
             before = Some(token.hash);
+        }
+        count += self.neighbour_rows(&mut take);
+        for row in self.course_rows() {
+            take(self.clauses.hits.first().copied().unwrap_or_default(), row, WHOLE);
+            count += 1;
+        }
+        count
+    }
+
+    /// The course of a text: the signs of its first valences in their order, and those of the first and the last.
+    #[inline]
+    fn course_rows(&self) -> [usize; 2] {
+        let valence = |at: &usize| self.clauses.parts.get(*at).map_or(0, |part| part.valence);
+        let sign = |at: &usize| if valence(at) > 0 { GOOD } else { COURSE };
+        let hits = &self.clauses.hits;
+        let course = hits.iter().take(COURSE_HITS_MAX).fold(COURSE, |course, at| chain(course, sign(at)));
+        let ends = [hits.first(), hits.last()].map(|at| at.map_or(EDGE, sign));
+        [row_of(course), row_of(chain(ends[0], ends[1]))]
+    }
+
+    /// Words next to one with a valence, by its sign and whatever it is: "too" before praise, "enough" after it.
+    #[inline]
+    fn neighbour_rows(&self, take: &mut impl FnMut(usize, usize, i32)) -> i64 {
+        let mut count = 0;
+        for at in &self.clauses.hits {
+            let (Some(part), Some((left, right))) =
+                (self.clauses.parts.get(*at), self.tokens.all.split_at_checked(*at))
+            else {
+                continue;
+            };
+            let mut left = left.iter().rev().filter(|token| token.kind != Kind::Pause);
+            let mut right = right.iter().skip(1).filter(|token| token.kind != Kind::Pause);
+            let sign = if part.valence > 0 { GOOD } else { 0 };
+            let mut row = |place: u64, hash: u64| {
+                take(*at, row_of(chain(place ^ sign, hash)), part.weight);
+                count += 1;
+            };
+            row(BEFORE, left.next().map_or(EDGE, |token| token.hash));
+            row(AFTER, right.next().map_or(EDGE, |token| token.hash));
+            if let Some(token) = left.next() {
+                row(TWO_BEFORE, token.hash);
+            }
         }
         count
     }
