@@ -25,6 +25,8 @@ const COUNT: u64 = 1_000_000;
 const CUSTOMERS: u32 = 50_000;
 /// As in `touchline replay`.
 const TRANSACTION_RECORDS: usize = 10_000;
+/// As in `touchline run` and `replay`.
+const RUN: usize = 32;
 const FLOOR: &str = "floor 400000 /s of CPU time";
 
 fn main() -> anyhow::Result<()> {
@@ -100,8 +102,10 @@ fn drive(plan: &Arc<Plan>, lines: &[&[u8]], journalled: bool) -> anyhow::Result<
     }
     let (mut staged, mut alerts, mut offset) = (Staged::default(), 0, 0);
     for (number, transaction) in lines.chunks(TRANSACTION_RECORDS).enumerate() {
-        for (at, line) in transaction.iter().enumerate() {
-            partition.record(&raw(number * TRANSACTION_RECORDS + at, line));
+        for (run, lines) in transaction.chunks(RUN).enumerate() {
+            let first = number * TRANSACTION_RECORDS + run * RUN;
+            let raws: Vec<_> = lines.iter().enumerate().map(|(at, line)| raw(first + at, line)).collect();
+            partition.records(&raws);
         }
         partition.stage(ImagesDue::Due, &mut staged);
         partition.commit();

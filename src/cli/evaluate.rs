@@ -3,10 +3,10 @@
 use super::examples::Examples;
 use super::feeds::sources;
 use super::history::{self, Witness};
-use super::rows::{self, Moment};
+use super::labels::Label;
+use super::rows;
 use super::scoreboard::{Outcome, Scoreboard, Task};
 use super::{exit, load, replay};
-use crate::codec::node::Node;
 use crate::engine::{Column, Engine, Features, Settings, Unit};
 use crate::insight::{Activity, Case, Items, Opened};
 use crate::model::{AlertChange, Micro, Phase, Timestamp, Touchpoint};
@@ -59,47 +59,9 @@ const HELP: &str = "A label row has customer_id, as_of, label (1 = it turned out
 
 /// A row of labels.
 struct Row {
-    moment: Moment,
-    customer_id: Arc<str>,
-    entity: Option<Arc<str>>,
-    task: String,
-    bad: bool,
-    outcome_at: Option<Timestamp>,
-    baseline: Vec<(String, f64)>,
+    label: Label,
     /// The figures at the moment; none = the customer had no touchpoint before it.
     values: Option<Vec<Option<i64>>>,
-}
-
-impl Row {
-    fn take(row: &mut Node<'_>) -> Result<Self, String> {
-        let moment = Moment::take(row)?;
-        let task = rows::text(row, "task")?.unwrap_or_else(|| "outcome".to_owned());
-        let bad = rows::label(row)?;
-        let outcome_at = rows::time(row, "outcome_ts")?;
-        let baseline = row.take("baseline");
-        let mut numbers = numbers_of(&baseline, "");
-        numbers.extend(numbers_of(row, "baseline."));
-        let customer_id = Arc::from(moment.customer_id.as_str());
-        let entity = moment.entity.as_deref().map(Arc::from);
-        Ok(Self { moment, customer_id, entity, task, bad, outcome_at, baseline: numbers, values: None })
-    }
-}
-
-/// The numbers of an object whose names begin with `prefix`, without it.
-fn numbers_of(node: &Node<'_>, prefix: &str) -> Vec<(String, f64)> {
-    let Node::Object(fields) = node else { return Vec::new() };
-    fields.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), number(value)?))).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "compared with each other only")]
-fn number(node: &Node<'_>) -> Option<f64> {
-    match node {
-        Node::Int(number) => Some(*number as f64),
-        Node::Float(number) => Some(*number),
-        Node::Flag(flag) => Some(f64::from(u8::from(*flag))),
-        Node::Text(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
-        Node::Null | Node::List(_) | Node::Object(_) => None,
-    }
 }
 
 /// Runs the command.
@@ -117,10 +79,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut rows = Vec::new();
     let problems = rows::read(&args.labels, &mut |_, row| {
-        rows.push(Row::take(row)?);
+        rows.push(Row { label: Label::take(row)?, values: None });
         Ok(())
     })?;
-    let moments: Vec<Timestamp> = rows.iter().map(|row| row.moment.as_of).collect();
+    let moments: Vec<Timestamp> = rows.iter().map(|row| row.label.as_of).collect();
     let mut evaluation = Evaluation {
         rows,
         features: Features::new(&config.settings),
@@ -158,9 +120,10 @@ impl Witness for Evaluation {
 
     fn moment(&mut self, place: usize, engine: &Engine) -> anyhow::Result<()> {
         if let Some(row) = self.rows.get_mut(place)
-            && self.activity.has_seen(&row.customer_id)
+            && self.activity.has_seen(&row.label.customer_id)
         {
-            let values = self.features.read(engine, &row.customer_id, row.entity.as_deref(), row.moment.as_of);
+            let values =
+                self.features.read(engine, &row.label.customer_id, row.label.entity.as_deref(), row.label.as_of);
             row.values = Some(values.to_vec());
         }
         Ok(())
@@ -180,15 +143,15 @@ impl Witness for Evaluation {
 impl Evaluation {
     fn scoreboard(&self, problems: u64, all_features: bool) -> Scoreboard {
         let unseen = self.rows.iter().filter(|row| row.values.is_none());
-        let (early, unknown): (Vec<_>, Vec<_>) = unseen.partition(|row| self.activity.has_seen(&row.customer_id));
+        let (early, unknown): (Vec<_>, Vec<_>) = unseen.partition(|row| self.activity.has_seen(&row.label.customer_id));
         let mut clusters = BTreeMap::new();
         for row in &self.rows {
             let next = clusters.len();
-            clusters.entry(&row.customer_id).or_insert(next);
+            clusters.entry(&row.label.customer_id).or_insert(next);
         }
         let mut tasks: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
         for row in self.rows.iter().filter(|row| row.values.is_some()) {
-            tasks.entry(&row.task).or_default().push(row);
+            tasks.entry(&row.label.task).or_default().push(row);
         }
         let tasks = tasks.into_iter().map(|(name, rows)| self.task(name, &rows, &clusters, all_features));
         Scoreboard {
@@ -204,10 +167,10 @@ impl Evaluation {
 
     fn task(&self, name: &str, rows: &[&Row], clusters: &BTreeMap<&Arc<str>, usize>, all_features: bool) -> Task {
         let case = |row: &Row, score| {
-            let cluster = clusters.get(&row.customer_id).copied().unwrap_or_default();
-            Case { cluster, score, bad: row.bad }
+            let cluster = clusters.get(&row.label.customer_id).copied().unwrap_or_default();
+            Case { cluster, score, bad: row.label.bad }
         };
-        let mut task = Task::new(name, rows.iter().filter(|row| row.bad).count(), rows.len());
+        let mut task = Task::new(name, rows.iter().filter(|row| row.label.bad).count(), rows.len());
         for (place, column) in self.features.columns().iter().enumerate() {
             // A category is no height.
             if column.unit == Unit::Category || !(column.is_figure || all_features) {
@@ -222,7 +185,7 @@ impl Evaluation {
         }
         let mut baselines: BTreeMap<&str, Vec<Case>> = BTreeMap::new();
         for row in rows {
-            for (name, value) in &row.baseline {
+            for (name, value) in &row.label.baseline {
                 baselines.entry(name).or_default().push(case(row, *value));
             }
         }
@@ -235,9 +198,15 @@ impl Evaluation {
     fn items(&self) -> BTreeMap<&str, Items> {
         let mut outcomes: BTreeMap<&str, Items> = BTreeMap::new();
         for row in &self.rows {
-            let name = row.task.split('@').next().unwrap_or_default();
+            let name = row.label.outcome();
             let items = outcomes.entry(name).or_default();
-            items.add(&row.customer_id, row.entity.as_ref(), row.bad, row.moment.as_of, row.outcome_at);
+            items.add(
+                &row.label.customer_id,
+                row.label.entity.as_ref(),
+                row.label.bad,
+                row.label.as_of,
+                row.label.outcome_at,
+            );
         }
         outcomes
     }

@@ -1,6 +1,6 @@
 //! The files of a command as one stream of records, in order of arrival.
 
-use super::files::{Feed, Rows};
+use super::files::{Feed, Held, Rows};
 use crate::codec::{Format, RawRecord};
 use crate::config::Config;
 use crate::model::Timestamp;
@@ -76,6 +76,12 @@ impl<'p> Feeds<'p> {
     pub(super) fn take(&mut self, take: impl FnOnce(&RawRecord<'_>)) -> anyhow::Result<bool> {
         let earliest = self.earliest()?.and_then(|(_, index)| self.feeds.get_mut(index));
         earliest.map_or(Ok(false), |feed| feed.take(take))
+    }
+
+    /// Puts the next record into `held`; false at the end.
+    pub(super) fn swap(&mut self, held: &mut Held) -> anyhow::Result<bool> {
+        let earliest = self.earliest()?.and_then(|(_, index)| self.feeds.get_mut(index));
+        earliest.map_or(Ok(false), |feed| feed.swap(held))
     }
 
     /// The end: answers how many records were given out after a later one.

@@ -31,6 +31,8 @@ pub(super) struct Feed<'p> {
     window: VecDeque<(Timestamp, i64, usize)>,
     buffers: Vec<Vec<u8>>,
     free: Vec<usize>,
+    /// Scratch of `take`.
+    lent: Held,
     newest: Timestamp,
     given_out: Timestamp,
     ended: bool,
@@ -51,6 +53,7 @@ impl<'p> Feed<'p> {
             window: VecDeque::new(),
             buffers: Vec::new(),
             free: Vec::new(),
+            lent: Held::default(),
             newest: earliest,
             given_out: earliest,
             ended: false,
@@ -91,18 +94,51 @@ impl<'p> Feed<'p> {
 
     /// Gives the next record to `take`; false at the end.
     pub(super) fn take(&mut self, take: impl FnOnce(&RawRecord<'_>)) -> anyhow::Result<bool> {
+        let mut held = std::mem::take(&mut self.lent);
+        let found = self.swap(&mut held)?;
+        if found {
+            take(&held.raw());
+        }
+        self.lent = held;
+        Ok(found)
+    }
+
+    /// Puts the next record into `held`, and the bytes that were there into the window's free ones; false at the end.
+    pub(super) fn swap(&mut self, held: &mut Held) -> anyhow::Result<bool> {
         self.next_arrival()?;
         let Some((arrival, line, slot)) = self.window.pop_front() else { return Ok(false) };
         self.out_of_window += u64::from(arrival < self.given_out);
         self.given_out = self.given_out.max(arrival);
-        if let Some(buffer) = self.buffers.get(slot) {
-            let position = Position { source: self.source, partition: 0, offset: line };
-            // Without a field of its own the arrival is the event time: that must not judge itself.
-            let recorded_at = (!self.input.arrival.is_empty()).then_some(arrival);
-            take(&RawRecord { position, recorded_at, key: None, value: Some(buffer) });
+        if let Some(buffer) = self.buffers.get_mut(slot) {
+            std::mem::swap(buffer, &mut held.bytes);
         }
+        held.position = Position { source: self.source, partition: 0, offset: line };
+        // Without a field of its own the arrival is the event time: that must not judge itself.
+        held.recorded_at = (!self.input.arrival.is_empty()).then_some(arrival);
         self.free.push(slot);
         Ok(true)
+    }
+}
+
+/// A record that was given out.
+#[derive(Debug)]
+pub(super) struct Held {
+    position: Position,
+    recorded_at: Option<Timestamp>,
+    bytes: Vec<u8>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { position: Position { source: 0, partition: 0, offset: 0 }, recorded_at: None, bytes: Vec::new() }
+    }
+}
+
+impl Held {
+    /// The record.
+    pub(super) fn raw(&self) -> RawRecord<'_> {
+        let Self { position, recorded_at, bytes } = self;
+        RawRecord { position: *position, recorded_at: *recorded_at, key: None, value: Some(bytes) }
     }
 }
 

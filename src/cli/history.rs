@@ -6,7 +6,7 @@ use crate::codec::mapping::TimeFormat;
 use crate::codec::node::Pointer;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::model::{AlertChange, Timestamp, Touchpoint};
+use crate::model::{AlertChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
 use std::sync::Arc;
 use std::time::Instant;
@@ -108,6 +108,17 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
     witness.end(partition.engine());
     summary.out_of_window = feeds.finish();
     summary.print(plan, std::slice::from_ref(&partition), started.elapsed());
+    Ok(())
+}
+
+/// Only decodes all records of the plan, in the same order as [`pass`].
+pub(super) fn scan(plan: &Arc<Plan>, each: &mut dyn FnMut(&Touchpoint<'_>, Position)) -> anyhow::Result<()> {
+    let mut feeds = Feeds::open(plan, AHEAD_RECORDS)?;
+    while feeds.take(|raw| {
+        if let Ok(touchpoint) = plan.decode(raw) {
+            each(&touchpoint, raw.position);
+        }
+    })? {}
     Ok(())
 }
 

@@ -68,6 +68,15 @@ fn tell(problems: &[Problem]) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
+/// As [`config`], without the outcome of this name.
+///
+/// # Errors
+/// The exit code of a wrong configuration.
+pub(super) fn config_without(path: Option<&Path>, outcome: &str) -> Result<Config, ExitCode> {
+    load_by(path, |text, resolve| Config::load_without_outcome(text, resolve, outcome))
+        .map_err(|problems| tell(&problems))
+}
+
 fn read(folder: &Path, reference: &str) -> Result<String, String> {
     if let Some(name) = reference.strip_prefix("env:") {
         return std::env::var(name).map_err(|error| error.to_string());

@@ -13,6 +13,7 @@ mod explain;
 mod feeds;
 mod files;
 mod history;
+mod labels;
 mod load;
 mod profile;
 mod replay;
@@ -26,6 +27,9 @@ mod simulate;
 mod summary;
 mod test;
 mod topics;
+mod train;
+mod train_moments;
+mod train_report;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -67,6 +71,8 @@ enum Command {
     Rules(rules::Args),
     /// How long promises usually take, counted from recorded touchpoints
     Profile(profile::Args),
+    /// Learn from your labels what foretells an outcome: a card of points
+    Train(train::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -92,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Simulate(args) => simulate::run(&args),

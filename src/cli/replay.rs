@@ -1,6 +1,7 @@
 //! `touchline replay`: the engine over recorded touchpoints. Alerts as JSON lines, a summary on standard error.
 
 use super::feeds::{Feeds, sources};
+use super::files::Held;
 use super::summary::Summary;
 use super::{as_of, exit, load, replay_topics};
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
@@ -14,6 +15,8 @@ use std::time::Instant;
 
 /// Records per transaction: what several experience changes of one customer become one in.
 const TRANSACTION_RECORDS: u64 = 10_000;
+/// Records decoded together.
+const RUN: usize = 25;
 /// Records of each file held back to put them in order of arrival.
 const AHEAD_RECORDS: usize = 4_096;
 
@@ -118,9 +121,21 @@ impl Replay {
     fn run(&mut self) -> anyhow::Result<()> {
         let plan = Arc::clone(&self.plan);
         let mut feeds = Feeds::open(&plan, AHEAD_RECORDS)?;
-        while feeds.take(|raw| self.record(&plan, raw))? {
+        let mut run: Vec<Held> = std::iter::repeat_with(Held::default).take(RUN).collect();
+        loop {
+            let mut filled = 0;
+            for held in &mut run {
+                if !feeds.swap(held)? {
+                    break;
+                }
+                filled += 1;
+            }
+            self.records(&plan, run.get(..filled).unwrap_or_default());
             if self.since_commit >= TRANSACTION_RECORDS {
                 self.commit()?;
+            }
+            if filled < RUN {
+                break;
             }
         }
         self.partitions.iter_mut().for_each(Partition::finish);
@@ -129,18 +144,29 @@ impl Replay {
         Ok(())
     }
 
-    fn record(&mut self, plan: &Plan, raw: &crate::codec::RawRecord<'_>) {
-        let decoded = plan.decode(raw);
+    /// Takes some records; see [`Partition::records`] for why together.
+    fn records(&mut self, plan: &Plan, run: &[Held]) {
         let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
-        let home = match &decoded {
-            Ok(touchpoint) if count > 1 => plan.home(raw, touchpoint, count),
+        let decoded: Vec<_> = run.iter().map(|held| plan.decode(&held.raw())).collect();
+        let home = |(held, decoded): (&Held, &Result<_, _>)| match decoded {
+            Ok(touchpoint) if count > 1 => plan.home(&held.raw(), touchpoint, count),
             _ => 0,
         };
-        self.since_commit += 1;
-        if let Some(partition) = usize::try_from(home).ok().and_then(|home| self.partitions.get_mut(home))
-            && let Fate::Dlq(code) = partition.accept(raw, decoded)
-        {
-            self.summary.rejected(code, raw.position);
+        let homes = run.iter().zip(&decoded).map(|record| usize::try_from(home(record)).unwrap_or(0));
+        let homes: Vec<_> = homes.collect();
+        for (touchpoint, home) in decoded.iter().zip(&homes) {
+            if let (Ok(touchpoint), Some(partition)) = (touchpoint, self.partitions.get(*home)) {
+                partition.engine().warm(&touchpoint.customer_id);
+            }
+        }
+        self.since_commit += run.len() as u64;
+        for ((held, decoded), home) in run.iter().zip(decoded).zip(homes) {
+            let raw = held.raw();
+            if let Some(partition) = self.partitions.get_mut(home)
+                && let Fate::Dlq(code) = partition.accept(&raw, decoded)
+            {
+                self.summary.rejected(code, raw.position);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 use super::raw;
 use crate::engine::Settings;
 use crate::engine::settings::{Context, Items, Limits, Model, Risk, Timing};
-use crate::model::Name;
+use crate::model::{Name, hash64};
 use crate::rules;
 use crate::rules::catalogue::{Catalogue, CatalogueFile};
 use crate::rules::outcome_risk::Outcome;
@@ -35,6 +35,15 @@ impl Canonical {
     /// The text; equal configurations give equal text.
     pub(super) fn text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
+    }
+
+    /// Hashes of what the features of a card rest on, profile apart: `(configuration, profile)`. Rules, limits and outcomes
+    /// may change without a card becoming another.
+    pub(super) fn card_hashes(&self) -> Result<(u64, u64), serde_json::Error> {
+        let Self { catalogue, customer, engine, inputs, items, model, scoring, .. } = self;
+        let items = (&items.measures, &items.segments);
+        let configuration = serde_json::to_vec(&(catalogue, customer, engine, inputs, items, model, scoring))?;
+        Ok((hash64(&configuration), hash64(&serde_json::to_vec(&self.profile)?)))
     }
 
     /// The engine's settings; the problems are those of the catalogue, and of names that share a hash.

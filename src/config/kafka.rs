@@ -131,7 +131,7 @@ pub(super) fn kafka(raw: raw::Kafka, resolve: Resolve<'_>, problems: &mut Vec<Pr
     );
     Kafka {
         start_from: start_from(&raw.start_from, problems),
-        group_instance_id: (!raw.group_instance_id.is_empty()).then_some(raw.group_instance_id),
+        group_instance_id: instance_id(raw.group_instance_id, resolve, problems),
         bootstrap_servers: raw.bootstrap_servers,
         group_id: raw.group_id,
         workers: raw.workers,
@@ -150,6 +150,25 @@ pub(super) fn kafka(raw: raw::Kafka, resolve: Resolve<'_>, problems: &mut Vec<Pr
         properties: common,
         consumer_properties: consumer,
         producer_properties: producer,
+    }
+}
+
+/// The one name that differs between instances with the same configuration: it may come from the environment.
+fn instance_id(given: String, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<String> {
+    if given.is_empty() {
+        return None;
+    }
+    let is_reference = given.starts_with("env:") || given.starts_with("file:");
+    match if is_reference { resolve(&given) } else { Ok(given.clone()) } {
+        Ok(name) if is_topic(&name) => Some(name),
+        Ok(_) => {
+            problems.push(Problem::new("kafka.group_instance_id", "not a name Kafka takes", NAME_HINT));
+            None
+        }
+        Err(error) => {
+            problems.push(Problem::new("kafka.group_instance_id", &format!("cannot read {given}: {error}"), ""));
+            None
+        }
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Config {
     pub canonical: String,
     /// XXH3-64 of `canonical`.
     pub config_hash: u64,
+    /// Hashes of what a card rests on: the configuration of its features, and the profile.
+    pub card_hashes: (u64, u64),
 }
 
 impl Config {
@@ -120,11 +122,7 @@ impl Config {
     /// # Errors
     /// Every problem found, sorted by key path.
     pub fn load(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let config = load(text, resolve, Some(resolve), &mut problems);
-        problems.sort();
-        problems.dedup();
-        config.filter(|_| problems.is_empty()).ok_or(problems)
+        Self::load_as(text, resolve, &Without::Nothing)
     }
 
     /// As [`Self::load`], with an empty profile, whatever file is named: for whoever is about to make it.
@@ -132,8 +130,20 @@ impl Config {
     /// # Errors
     /// Every problem found, sorted by key path.
     pub fn load_without_profile(text: Option<&str>, resolve: Resolve<'_>) -> Result<Self, Vec<Problem>> {
+        Self::load_as(text, resolve, &Without::Profile)
+    }
+
+    /// As [`Self::load`], without the outcome of this name: for whoever is about to make its card.
+    ///
+    /// # Errors
+    /// Every problem found, sorted by key path.
+    pub fn load_without_outcome(text: Option<&str>, resolve: Resolve<'_>, outcome: &str) -> Result<Self, Vec<Problem>> {
+        Self::load_as(text, resolve, &Without::Outcome(outcome))
+    }
+
+    fn load_as(text: Option<&str>, resolve: Resolve<'_>, without: &Without<'_>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let config = load(text, resolve, None, &mut problems);
+        let config = load(text, resolve, without, &mut problems);
         problems.sort();
         problems.dedup();
         config.filter(|_| problems.is_empty()).ok_or(problems)
@@ -195,7 +205,7 @@ impl Config {
 fn load(
     text: Option<&str>,
     resolve: Resolve<'_>,
-    profiles: Option<Resolve<'_>>,
+    without: &Without<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
@@ -209,8 +219,14 @@ fn load(
 
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
-    let outcomes = outcomes::read(&user, problems);
-    let profile = profiles.map_or_else(ProfileFile::default, |resolve| outcomes::profile(&user, resolve, problems));
+    let mut outcomes = outcomes::read(&user, problems);
+    if let Without::Outcome(name) = without {
+        outcomes.retain(|outcome| outcome.name != *name);
+    }
+    let profile = match without {
+        Without::Profile => ProfileFile::default(),
+        Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
+    };
     let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
@@ -238,6 +254,7 @@ fn load(
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
+    let card_hashes = canonical.card_hashes().unwrap_or_default();
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
     let models = canonical.scoring.model.clone();
@@ -253,8 +270,16 @@ fn load(
         admin,
         telemetry: Telemetry { log: telemetry.log, json: telemetry.json },
         config_hash: hash64(canonical.as_bytes()),
+        card_hashes,
         canonical,
     })
+}
+
+/// What is left out because it is about to be made.
+enum Without<'a> {
+    Nothing,
+    Profile,
+    Outcome(&'a str),
 }
 
 struct Reader<'a> {

@@ -101,6 +101,8 @@ fn single_mistakes_are_found_where_they_are() {
         ("[[input]]\nname = \"a\"\nformat = \"json\"", "input[0].mapping"),
         ("[[input]]\nname = \"a\"\n[[input]]\nname = \"a\"", "input[1].name"),
         ("input = []", "input"),
+        ("[kafka]\ngroup_instance_id = \"env:NOT_SET\"", "kafka.group_instance_id"),
+        ("[kafka]\ngroup_instance_id = \"a b\"", "kafka.group_instance_id"),
         ("[admin]\nlisten = \"0.0.0.0:9464\"", "admin.token"),
         ("[admin]\ntoken = \"clear text, for all to see\"", "admin.token"),
         ("[catalogue.kinds.x]\nvalence = 2", "catalogue.kinds.x.valence"),

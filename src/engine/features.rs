@@ -31,6 +31,7 @@ use super::customer::Customer;
 use super::figures::{Derived, derive, index_terms};
 use super::items::{OpenItem, Promise};
 use super::pressure::{self, Term};
+use super::settings::Items;
 use super::{Engine, Output, Settings, image, week};
 use crate::model::time::DAY_MS;
 use crate::model::{Micro, Name, Timestamp};
@@ -57,6 +58,8 @@ pub struct Column {
     pub unit: Unit,
     /// A derived figure, as against a feature for training.
     pub is_figure: bool,
+    /// It reads an attribute that no score may use (`items.protected`).
+    pub is_protected: bool,
     source: Source,
 }
 
@@ -154,7 +157,14 @@ impl Features {
 }
 
 fn columns(settings: &Settings) -> Vec<Column> {
-    let figure = |name: &str, unit, source| Column { name: name.to_owned(), unit, is_figure: true, source };
+    let items = &settings.items;
+    let figure = |name: &str, unit, source| Column {
+        name: name.to_owned(),
+        unit,
+        is_figure: true,
+        is_protected: is_protected(items, source),
+        source,
+    };
     let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
     let mut columns = vec![
         figure("index", Unit::Micro, Source::Index),
@@ -213,6 +223,17 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let segments = settings.items.segments.iter().enumerate();
     columns.extend(segments.map(|(at, name)| feature(&format!("g.{name}"), Unit::Category, Source::Segment(at))));
     columns
+}
+
+/// Whether a column reads an attribute that no score may use.
+fn is_protected(items: &Items, source: Source) -> bool {
+    if let Source::Measure(at) | Source::MeasureSum(at) = source {
+        items.measures.get(at).is_some_and(|measure| items.protected_by(measure).is_some())
+    } else if let Source::Segment(at) = source {
+        items.segments.get(at).is_some_and(|name| items.protected.contains(name))
+    } else {
+        false
+    }
 }
 
 /// The columns of each promise.

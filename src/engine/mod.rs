@@ -22,6 +22,7 @@ mod panes;
 mod pressure;
 mod sessions;
 pub mod settings;
+mod slab;
 mod store;
 mod touch;
 mod turn;

@@ -109,6 +109,19 @@ pub struct Items {
     pub measures: Vec<Measure>,
     /// Names of attributes whose value is kept (as a hash), at most 4.
     pub segments: Vec<String>,
+    /// Names of attributes that no score may use: neither as a feature of a card nor as a size. As segments they may
+    /// still be kept, to see whether alerts fall on some more than on others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected: Vec<String>,
+}
+
+impl Items {
+    /// The attribute that no score may use, if a measure reads one.
+    #[must_use]
+    pub fn protected_by(&self, measure: &Measure) -> Option<&str> {
+        let attribute = measure.field.as_deref()?.strip_prefix("/attributes/")?;
+        self.protected.iter().map(String::as_str).find(|protected| *protected == attribute)
+    }
 }
 
 /// `[engine]`: time, sessions, conversations, publication.

@@ -1,13 +1,14 @@
 //! The customers of a partition: packed bytes, an index by id, timers, and what a rollback needs.
 //!
 //! ```text
-//! index: hash(id) → slot        entries: [ entry | entry | free | … ]        entry: id and image in one box, deadline
+//! index: hash(id) → slot        entries: [ entry | entry | free | … ]        entry: place of id and image, deadline
 //! timers: (scheduled, slot)     scheduled ≤ deadline; corrected when it comes to the front
 //! ```
-//! An entry is rewritten in place. Its first change in a transaction copies the old bytes to the end of one reused
+//! An entry's bytes are rewritten in place as long as they fit their cell ([`super::slab`]). Its first change in a transaction copies the old bytes to the end of one reused
 //! arena; a rollback copies them back. Memory, undo and images share one form: an image is the entry's bytes as they
 //! stand.
 
+use super::slab::{Place, Slab};
 use super::{Gone, Slot, Touched, image};
 use crate::model::{Timestamp, hash64};
 use hashbrown::HashTable;
@@ -17,11 +18,11 @@ use std::sync::Arc;
 /// Not in the timers.
 const UNSCHEDULED: Timestamp = Timestamp(i64::MAX);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// The id's bytes, then the image: one allocation and one cache miss for both. Empty = the slot is free; without an
+    /// The id's bytes, then the image: one place and one cache miss for both. Empty = the slot is free; without an
     /// image, the customer is new and nothing was packed yet.
-    packed: Vec<u8>,
+    place: Place,
     /// When its earliest timer is due.
     deadline: Timestamp,
     /// Where it stands in `timers`: at or before `deadline`, or `UNSCHEDULED`.
@@ -35,48 +36,79 @@ struct Entry {
 impl Default for Entry {
     fn default() -> Self {
         let (deadline, scheduled) = (UNSCHEDULED, UNSCHEDULED);
-        Self { packed: Vec::new(), deadline, scheduled, touched_at: 0, id_bytes: 0 }
+        Self { place: Place::default(), deadline, scheduled, touched_at: 0, id_bytes: 0 }
     }
 }
 
-impl Entry {
-    fn new(customer_id: &str, image: &[u8], deadline: Timestamp) -> Self {
-        let id_bytes = u16::try_from(customer_id.len()).unwrap_or(u16::MAX);
-        let mut packed = Vec::with_capacity(room(customer_id.len() + image.len()));
-        packed.extend_from_slice(customer_id.as_bytes());
-        packed.extend_from_slice(image);
-        Self { packed, deadline, id_bytes, ..Self::default() }
+/// Entries and their bytes.
+#[derive(Debug, Default)]
+struct Entries {
+    entries: Vec<Entry>,
+    slab: Slab,
+}
+
+impl Entries {
+    fn get(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize)
     }
 
-    fn id(&self) -> &[u8] {
-        self.packed.get(..self.id_bytes.into()).unwrap_or_default()
+    fn get_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(slot as usize)
     }
 
-    fn image(&self) -> &[u8] {
-        self.packed.get(self.id_bytes.into()..).unwrap_or_default()
+    /// Id and image.
+    fn packed(&self, slot: u32) -> (&[u8], &[u8]) {
+        let split = |entry: &Entry| self.slab.get(entry.place).split_at_checked(entry.id_bytes.into());
+        self.get(slot).and_then(split).unwrap_or_default()
     }
 
-    /// Rewrites the image, in place unless it does not fit or would leave half of the room unused.
-    fn set_image(&mut self, image: &[u8]) {
-        let bytes = usize::from(self.id_bytes) + image.len();
-        self.packed.truncate(self.id_bytes.into());
-        if bytes > self.packed.capacity() || bytes < self.packed.capacity() / 2 {
-            let mut packed = Vec::with_capacity(room(bytes));
-            packed.append(&mut self.packed);
-            self.packed = packed;
+    fn id(&self, slot: u32) -> &[u8] {
+        self.packed(slot).0
+    }
+
+    fn hash(&self, slot: u32) -> u64 {
+        hash64(self.id(slot))
+    }
+
+    /// Makes a slot that of `id`, in place of what was there.
+    fn fill(&mut self, slot: u32, id: &[u8], image: &[u8], deadline: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            let place = self.slab.replace(entry.place, slot, id, image);
+            let id_bytes = u16::try_from(id.len()).unwrap_or(u16::MAX);
+            *entry = Entry { place, deadline, id_bytes, ..Entry::default() };
         }
-        self.packed.extend_from_slice(image);
     }
 
-    fn hash(&self) -> u64 {
-        hash64(self.id())
+    /// Rewrites the image behind the id; `scratch` is for the id, which may have to move.
+    fn set_image(&mut self, slot: u32, image: &[u8], scratch: &mut Vec<u8>) {
+        scratch.clear();
+        scratch.extend_from_slice(self.id(slot));
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            entry.place = self.slab.replace(entry.place, slot, scratch, image);
+        }
     }
-}
 
-/// The bytes an allocator with four size classes per doubling gives for `bytes` anyway.
-const fn room(bytes: usize) -> usize {
-    let step = bytes.next_power_of_two() / 8;
-    if step < 8 { bytes } else { bytes.next_multiple_of(step) }
+    /// Nobody sits there any more.
+    fn empty(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            self.slab.free(entry.place);
+            *entry = Entry::default();
+        }
+    }
+
+    fn tidy(&mut self) {
+        let entries = &mut self.entries;
+        self.slab.tidy(|slot, cell| {
+            if let Some(entry) = entries.get_mut(slot as usize) {
+                entry.place = entry.place.moved_to(cell);
+            }
+        });
+    }
+
+    fn silence_key(&self, slot: u32) -> Option<(Timestamp, u32)> {
+        let header = image::header(self.packed(slot).1).ok()?;
+        header.evictable.then_some((header.latest, slot))
+    }
 }
 
 /// An entry as it was before the transaction.
@@ -91,12 +123,14 @@ struct Undo {
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    entries: Vec<Entry>,
+    entries: Entries,
     index: HashTable<u32>,
     free: Vec<u32>,
     timers: BTreeSet<(Timestamp, u32)>,
     undo: Vec<Undo>,
     arena: Vec<u8>,
+    /// Scratch for an id.
+    id: Vec<u8>,
     touched: Vec<Touched>,
     gone: Vec<Gone>,
     /// Slots to free at the commit.
@@ -120,18 +154,17 @@ impl Store {
     }
 
     pub(super) fn find(&self, customer_id: &str) -> Option<u32> {
-        let same =
-            |slot: &u32| self.entries.get(*slot as usize).is_some_and(|entry| entry.id() == customer_id.as_bytes());
+        let same = |slot: &u32| self.entries.id(*slot) == customer_id.as_bytes();
         self.index.find(hash64(customer_id.as_bytes()), same).copied()
     }
 
     pub(super) fn id(&self, slot: u32) -> &str {
-        // Written from a `str` by `Entry::new`.
-        self.entries.get(slot as usize).and_then(|entry| std::str::from_utf8(entry.id()).ok()).unwrap_or_default()
+        // Written from a `str`.
+        std::str::from_utf8(self.entries.id(slot)).unwrap_or_default()
     }
 
     pub(super) fn packed(&self, slot: u32) -> &[u8] {
-        self.entries.get(slot as usize).map_or(&[], Entry::image)
+        self.entries.packed(slot).1
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
@@ -140,10 +173,11 @@ impl Store {
 
     pub(super) fn commit(&mut self) {
         for touched in self.touched.drain(..) {
-            if let Some(entry) = self.entries.get_mut(touched.slot.0 as usize) {
+            if let Some(entry) = self.entries.get_mut(touched.slot.0) {
                 entry.touched_at = 0;
             }
         }
+        self.entries.tidy();
         self.undo.clear();
         self.arena.clear();
         self.gone.clear();
@@ -156,16 +190,18 @@ impl Store {
         self.vacated.clear();
         for Undo { slot, start, deadline, id_bytes } in std::mem::take(&mut self.undo).into_iter().rev() {
             self.unlink(slot);
-            let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
-            let packed = self.arena.get(start..).unwrap_or_default().to_vec();
-            self.arena.truncate(start);
-            if packed.len() == usize::from(id_bytes) {
-                *entry = Entry::default();
-                self.free.push(slot);
-            } else {
-                *entry = Entry { packed, deadline, id_bytes, ..Entry::default() };
-                self.link(slot);
+            let packed = self.arena.get(start..).and_then(|packed| packed.split_at_checked(id_bytes.into()));
+            match packed {
+                Some((id, image)) if !image.is_empty() => {
+                    self.entries.fill(slot, id, image, deadline);
+                    self.link(slot);
+                }
+                _ => {
+                    self.entries.empty(slot);
+                    self.free.push(slot);
+                }
             }
+            self.arena.truncate(start);
         }
         self.settle_front();
     }
@@ -173,9 +209,7 @@ impl Store {
     /// Makes room for a new customer and indexes it.
     pub(super) fn insert(&mut self, customer_id: &str) -> u32 {
         let slot = self.allocate();
-        if let Some(entry) = self.entries.get_mut(slot as usize) {
-            *entry = Entry::new(customer_id, &[], UNSCHEDULED);
-        }
+        self.entries.fill(slot, customer_id.as_bytes(), &[], UNSCHEDULED);
         self.gone.retain(|gone| *gone.customer_id != *customer_id);
         self.link(slot);
         slot
@@ -185,9 +219,7 @@ impl Store {
     pub(super) fn restore(&mut self, customer_id: &str, image: &[u8], deadline: Timestamp) -> u32 {
         self.discard(customer_id);
         let slot = self.allocate();
-        if let Some(entry) = self.entries.get_mut(slot as usize) {
-            *entry = Entry::new(customer_id, image, deadline);
-        }
+        self.entries.fill(slot, customer_id.as_bytes(), image, deadline);
         self.link(slot);
         self.settle_front();
         slot
@@ -197,9 +229,7 @@ impl Store {
     pub(super) fn discard(&mut self, customer_id: &str) {
         if let Some(slot) = self.find(customer_id) {
             self.unlink(slot);
-            if let Some(entry) = self.entries.get_mut(slot as usize) {
-                *entry = Entry::default();
-            }
+            self.entries.empty(slot);
             self.free.push(slot);
             self.settle_front();
         }
@@ -208,23 +238,20 @@ impl Store {
     /// Replaces a customer's image and deadline.
     pub(super) fn replace(&mut self, slot: u32, image: &[u8], deadline: Timestamp, alert_changed: bool) {
         let place = self.touched.len();
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        if let Some(silence) = &mut self.silence {
-            silence_key(entry, slot).map(|key| silence.remove(&key));
-        }
+        self.leave_silence(slot);
+        let Some(entry) = self.entries.entries.get_mut(slot as usize) else { return };
         if entry.touched_at == 0 {
             entry.touched_at = u32::try_from(place + 1).unwrap_or(u32::MAX);
             let (start, deadline, id_bytes) = (self.arena.len(), entry.deadline, entry.id_bytes);
-            self.arena.extend_from_slice(&entry.packed);
+            self.arena.extend_from_slice(self.entries.slab.get(entry.place));
             self.undo.push(Undo { slot, start, deadline, id_bytes });
             self.touched.push(Touched { slot: Slot(slot), alert_changed });
         } else if let Some(touched) = self.touched.get_mut(entry.touched_at as usize - 1) {
             touched.alert_changed |= alert_changed;
         }
-        entry.set_image(image);
-        if let Some(silence) = &mut self.silence {
-            silence.extend(silence_key(entry, slot));
-        }
+        self.entries.set_image(slot, image, &mut self.id);
+        self.enter_silence(slot);
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         entry.deadline = deadline;
         // A later deadline waits until the old one comes to the front: most touchpoints leave the timers alone.
         if deadline < entry.scheduled {
@@ -238,12 +265,12 @@ impl Store {
 
     /// Every slot there is, free ones too.
     pub(super) fn slots(&self) -> std::ops::Range<u32> {
-        0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+        0..u32::try_from(self.entries.entries.len()).unwrap_or(u32::MAX)
     }
 
     /// Gives a customer another deadline, as committed.
     pub(super) fn reschedule(&mut self, slot: u32, deadline: Timestamp) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         self.timers.remove(&(entry.scheduled, slot));
         (entry.deadline, entry.scheduled) = (deadline, deadline);
         self.timers.insert((deadline, slot));
@@ -255,8 +282,10 @@ impl Store {
         self.unlink(slot);
         self.gone.push(Gone { slot: Slot(slot), customer_id: Arc::from(self.id(slot)) });
         self.vacated.push(slot);
-        if let Some(entry) = self.entries.get_mut(slot as usize) {
-            (entry.packed, entry.id_bytes) = (Vec::new(), 0);
+        let touched_at = self.entries.get(slot).map_or(0, |entry| entry.touched_at);
+        self.entries.empty(slot);
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.touched_at = touched_at;
         }
     }
 
@@ -267,7 +296,7 @@ impl Store {
         let mut due = Vec::new();
         while let Some(&(scheduled, slot)) = self.timers.first().filter(|(scheduled, _)| *scheduled == deadline) {
             self.timers.remove(&(scheduled, slot));
-            let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
+            let Some(entry) = self.entries.get_mut(slot) else { continue };
             entry.scheduled = UNSCHEDULED;
             if entry.deadline == deadline {
                 due.push(slot);
@@ -283,7 +312,7 @@ impl Store {
     /// Corrects the front of the timers until it is exact.
     pub(super) fn settle_front(&mut self) {
         while let Some(&(scheduled, slot)) = self.timers.first() {
-            let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+            let Some(entry) = self.entries.get_mut(slot) else { return };
             if entry.deadline == scheduled {
                 return;
             }
@@ -297,56 +326,59 @@ impl Store {
     pub(super) fn longest_silent(&mut self) -> Option<Arc<str>> {
         let entries = &self.entries;
         let silence = self.silence.get_or_insert_with(|| {
-            (0_u32..).zip(entries).filter_map(|(slot, entry)| silence_key(entry, slot)).collect()
+            (0_u32..).zip(&entries.entries).filter_map(|(slot, _)| entries.silence_key(slot)).collect()
         });
         let longest = silence.first()?.0;
         let ties = silence.iter().take_while(|(since, _)| *since == longest);
-        let ids = ties.filter_map(|(_, slot)| entries.get(*slot as usize)).map(Entry::id);
-        ids.min().and_then(|id| std::str::from_utf8(id).ok()).map(Arc::from)
+        let first = ties.map(|(_, slot)| entries.id(*slot)).min()?;
+        std::str::from_utf8(first).ok().map(Arc::from)
+    }
+
+    fn leave_silence(&mut self, slot: u32) {
+        if let Some(silence) = &mut self.silence {
+            self.entries.silence_key(slot).map(|key| silence.remove(&key));
+        }
+    }
+
+    fn enter_silence(&mut self, slot: u32) {
+        if let Some(silence) = &mut self.silence {
+            silence.extend(self.entries.silence_key(slot));
+        }
     }
 
     fn allocate(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry::default());
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+            let entries = &mut self.entries.entries;
+            entries.push(Entry::default());
+            u32::try_from(entries.len() - 1).unwrap_or(u32::MAX)
         })
     }
 
     /// Enters a slot into index, timers and silence.
     fn link(&mut self, slot: u32) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        if !entry.image().is_empty() {
-            entry.scheduled = entry.deadline;
-            self.timers.insert((entry.deadline, slot));
-            if let Some(silence) = &mut self.silence {
-                silence.extend(silence_key(entry, slot));
+        if !self.packed(slot).is_empty() {
+            if let Some(entry) = self.entries.get_mut(slot) {
+                entry.scheduled = entry.deadline;
+                self.timers.insert((entry.deadline, slot));
             }
+            self.enter_silence(slot);
         }
-        let hash = entry.hash();
-        let entries = &self.entries;
-        let rehash = |slot: &u32| entries.get(*slot as usize).map_or(0, Entry::hash);
-        self.index.insert_unique(hash, slot, rehash);
+        let (hash, entries) = (self.entries.hash(slot), &self.entries);
+        self.index.insert_unique(hash, slot, |slot| entries.hash(*slot));
         self.customers += 1;
     }
 
     /// Takes a slot out of index, timers and silence; nothing happens when it is not in them.
     fn unlink(&mut self, slot: u32) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         if entry.scheduled != UNSCHEDULED {
             self.timers.remove(&(entry.scheduled, slot));
             entry.scheduled = UNSCHEDULED;
         }
-        if let Some(silence) = &mut self.silence {
-            silence_key(entry, slot).map(|key| silence.remove(&key));
-        }
-        if let Ok(found) = self.index.find_entry(entry.hash(), |known| *known == slot) {
+        self.leave_silence(slot);
+        if let Ok(found) = self.index.find_entry(self.entries.hash(slot), |known| *known == slot) {
             found.remove();
             self.customers -= 1;
         }
     }
-}
-
-fn silence_key(entry: &Entry, slot: u32) -> Option<(Timestamp, u32)> {
-    let header = image::header(entry.image()).ok()?;
-    header.evictable.then_some((header.latest, slot))
 }

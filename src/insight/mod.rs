@@ -7,12 +7,20 @@ mod alerts;
 mod auc;
 mod calibration;
 mod episodes;
+mod logistic;
 mod quantiles;
+mod scorecard;
 mod story;
+mod training;
 
 pub use alerts::{ACTIVE_DAYS, Activity, Hits, Items, Opened, days};
 pub use auc::{Auc, Case, auc};
 pub use calibration::{Bin, bins};
 pub use episodes::{About, Episode, Episodes, Match, matches};
 pub use quantiles::{Quartiles, Share, quartiles};
+pub use scorecard::{Learned, Scorecard};
 pub use story::{clock, story};
+pub use training::{
+    Alerted, Columns, Course, Row, Trained, alerted, bands, calibration_error, cases, choose, fold_of, recalibrated,
+    single_areas, train,
+};

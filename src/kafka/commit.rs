@@ -171,6 +171,8 @@ impl Worker<'_> {
 
     fn failed(&mut self, why: &str) -> Result<(), Error> {
         self.committing.failures += 1;
+        let denied = self.transactions.as_ref().and_then(Transactions::denied);
+        let why = denied.as_deref().unwrap_or(why);
         if self.committing.failures > FAILURES_MAX {
             return Err(Error::Refused(format!("{FAILURES_MAX} transactions in a row failed, the last: {why}")));
         }

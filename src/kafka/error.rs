@@ -8,13 +8,12 @@ use rdkafka::types::RDKafkaErrorCode;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call of the client failed for good.
-    #[error("{what}: {source}")]
+    #[error("{what}: {failure}{}", remedy(failure))]
     Client {
         /// What was being done, with topic and partition.
         what: String,
-        /// The client's error.
-        #[source]
-        source: KafkaError,
+        /// The client's error. No `source`: its own chain says the same words again.
+        failure: KafkaError,
     },
     /// The topics, offsets or stored state do not allow to go on; the text says what to do.
     #[error("{0}")]
@@ -28,7 +27,7 @@ impl Error {
     /// Wraps a client error with what was being done.
     pub(super) fn client(what: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         let what = what.into();
-        move |source| Self::Client { what, source }
+        move |failure| Self::Client { what, failure }
     }
 }
 
@@ -36,10 +35,10 @@ impl Error {
     /// Whether the same call may work in a moment: brokers away, a coordinator that moves, an answer that is late.
     pub(super) fn is_transient(&self) -> bool {
         use RDKafkaErrorCode as Code;
-        let Self::Client { source, .. } = self else { return false };
-        is_transport(source)
+        let Self::Client { failure, .. } = self else { return false };
+        is_transport(failure)
             || matches!(
-                source.rdkafka_error_code(),
+                failure.rdkafka_error_code(),
                 Some(
                     Code::NotCoordinator
                         | Code::CoordinatorNotAvailable
@@ -54,6 +53,25 @@ impl Error {
                 )
             )
     }
+}
+
+/// What to do about a right that is missing, to be put behind the error; empty for other errors.
+pub(super) fn remedy(failure: &KafkaError) -> &'static str {
+    match failure.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            "; grant this user Read on topics that are read, Write on those that are written"
+        }
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "; grant this user Read on the group",
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            "; grant this user Write on transactional ids beginning with the group id and a dash"
+        }
+        _ => "",
+    }
+}
+
+/// Whether the brokers refuse this for lack of a right.
+pub(super) fn is_denied(failure: &KafkaError) -> bool {
+    !remedy(failure).is_empty()
 }
 
 /// What to do about a failed step of a transaction.

@@ -2,7 +2,7 @@
 //! polled; that costs nothing and loses nothing, while pausing would throw away what is already fetched.
 
 use super::client::{self, Clients};
-use super::error::Error;
+use super::error::{Error, is_denied};
 use super::member::known;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -123,7 +123,7 @@ impl Fetch {
             Some(Ok(message)) => Ok(Fetched::Record(message)),
             Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Fetched::End(partition)),
             Some(Err(error)) if is_out_of_range(&error) => Ok(Fetched::OutOfRange),
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+            Some(Err(error)) if matches!(error, KafkaError::MessageConsumptionFatal(_)) || is_denied(&error) => {
                 Err(Error::client(format!("reading {topic}"))(error))
             }
             Some(Err(error)) => {

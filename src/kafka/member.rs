@@ -5,7 +5,7 @@
 //! alive (that blocks its drop for ever): offsets are copied out at once.
 
 use super::client::{self, Clients};
-use super::error::Error;
+use super::error::{Error, is_denied};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -104,6 +104,9 @@ impl Member {
         if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
             if let KafkaError::MessageConsumptionFatal(_) = error {
                 return Err(Error::client("membership in the group (is group_instance_id used twice?)")(error));
+            }
+            if is_denied(&error) {
+                return Err(Error::client("joining the group")(error));
             }
             tracing::debug!(%error, "group member");
         }

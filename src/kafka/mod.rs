@@ -13,6 +13,7 @@
 mod assignment;
 mod client;
 mod commit;
+mod contact;
 mod error;
 pub mod feeder;
 mod fetch;

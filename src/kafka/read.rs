@@ -1,7 +1,7 @@
 //! Reading a topic from known offsets to its end as of now: restore, and replay of the journal.
 
 use super::client::{self, Clients};
-use super::error::Error;
+use super::error::{Error, is_denied};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -45,7 +45,8 @@ pub(super) fn read_to_end(
                 open.remove(&partition);
             }
             Some(Err(error)) if is_lasting(&error) => {
-                return Err(Error::client(format!("reading {topic} (is its log shorter than the checkpoint?)"))(error));
+                let hint = if is_denied(&error) { "" } else { " (is its log shorter than the checkpoint?)" };
+                return Err(Error::client(format!("reading {topic}{hint}"))(error));
             }
             Some(Err(error)) => tracing::debug!(%error, topic, "reading to the end"),
             None => {}

@@ -1,10 +1,12 @@
 //! The topics the service needs: what each must be like, creating the missing ones, and the differences of the rest.
 
-use super::client::{self, Clients};
+use super::client::Clients;
+use super::contact;
 use super::error::Error;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::Consumer;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -100,11 +102,7 @@ impl Topics {
 /// # Errors
 /// When the brokers do not answer.
 pub fn partition_counts(clients: &Clients, topics: &Topics) -> Result<BTreeMap<String, i32>, Error> {
-    let consumer = client::plain_consumer(&clients.common(), "creating a client")?;
-    // Of all topics: asking for one that is missing could create it on brokers with automatic creation.
-    let metadata = consumer
-        .fetch_metadata(None, TIMEOUT)
-        .map_err(Error::client(format!("asking {} for its topics", clients.brokers())))?;
+    let metadata = contact::metadata(clients)?;
     let counts: BTreeMap<&str, usize> = metadata.topics().iter().map(|t| (t.name(), t.partitions().len())).collect();
     let known = topics.all().filter_map(|topic| {
         let count = i32::try_from(*counts.get(topic)?).ok()?;
@@ -123,9 +121,11 @@ pub fn common_count(topics: &Topics, counts: &BTreeMap<String, i32>) -> Result<i
     for topic in topics.all() {
         match counts.get(topic) {
             None if topics.inputs.iter().any(|input| input == topic) => {
-                problems.push(format!("{topic}: the input topic does not exist"));
+                problems.push(format!("{topic}: the input topic does not exist, or this user lacks Read on it"));
             }
-            None => problems.push(format!("{topic}: does not exist; `touchline topics --create` creates it")),
+            None => problems.push(format!(
+                "{topic}: does not exist (`touchline topics --create` creates it), or this user lacks Write on it"
+            )),
             Some(count) if *count != wanted => problems.push(format!(
                 "{topic}: has {count} partitions, the inputs have {wanted}: topics must be co-partitioned"
             )),
@@ -169,11 +169,29 @@ fn describe(clients: &Clients, asked: &[ResourceSpecifier<'_>]) -> Result<Vec<Co
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(|code| Error::Refused(format!("the settings of a topic cannot be read: {code}")))?;
-        if resources.iter().all(|resource| !resource.entries.is_empty()) || Instant::now() >= deadline {
+        let silent: Vec<&OwnedResourceSpecifier> = resources
+            .iter()
+            .filter(|resource| resource.entries.is_empty())
+            .map(|resource| &resource.specifier)
+            .collect();
+        if silent.is_empty() {
             return Ok(resources);
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::Refused(unreadable(&silent)));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Topics whose settings the brokers do not tell: they answer nothing at all to a user without the right.
+fn unreadable(topics: &[&OwnedResourceSpecifier]) -> String {
+    let name = |topic: &&OwnedResourceSpecifier| match topic {
+        OwnedResourceSpecifier::Topic(name) | OwnedResourceSpecifier::Group(name) => name.clone(),
+        OwnedResourceSpecifier::Broker(id) => id.to_string(),
+    };
+    let names: Vec<String> = topics.iter().map(name).collect();
+    format!("{}: the settings cannot be read; grant this user DescribeConfigs", names.join(", "))
 }
 
 /// Creates the missing topics of ours, with `partitions` and the rules' values; also the inputs when told.

@@ -13,7 +13,7 @@
 //! Everything is delivered before commit is called: the flush inside of it waits in steps of 100 ms.
 
 use super::client::{self, Clients};
-use super::error::{Class, Error, class, is_transport};
+use super::error::{Class, Error, class, is_denied, is_transport, remedy};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -73,6 +73,8 @@ struct Context {
     number: AtomicUsize,
     /// Transport and timeout events so far.
     disturbances: AtomicU64,
+    /// The last thing the brokers did not allow; a delivery that fails by it only says that it was given up.
+    denied: Mutex<Option<String>>,
     /// The first failed delivery of the transaction.
     failed: Mutex<Option<String>>,
     /// Lowest offset of a traced record by partition.
@@ -87,6 +89,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if is_transport(&error) {
             self.disturbances.fetch_add(1, Ordering::Relaxed);
+        }
+        if is_denied(&error) {
+            let denied = format!("{reason}{}", remedy(&error));
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
         }
         client::log_error(&error, reason);
     }
@@ -196,6 +202,11 @@ impl Transactions {
     /// Offsets of the records traced in this transaction: partition → lowest offset.
     pub(super) fn delivered(&self) -> BTreeMap<i32, i64> {
         std::mem::take(&mut *self.context().traced.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the brokers did not allow since this was last asked.
+    pub(super) fn denied(&self) -> Option<String> {
+        self.context().denied.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Delivers everything, adds the offsets and commits; or aborts what can be aborted.

@@ -25,6 +25,40 @@ pub(super) fn item_type(plan: &Plan, touchpoint: &Touchpoint<'_>, position: Posi
     plan.inputs.get(*input)?.item.iter().copied().find(has)
 }
 
+/// The id of the item a touchpoint is about.
+#[must_use]
+pub fn item_id<'t>(plan: &Plan, touchpoint: &'t Touchpoint<'_>, position: Position) -> Option<&'t str> {
+    match item_type(plan, touchpoint, position)? {
+        ItemType::Order => touchpoint.order_id.as_deref(),
+        ItemType::Conversation => touchpoint.conversation_id.as_deref(),
+        ItemType::Session => touchpoint.session_id.as_deref(),
+        ItemType::Topic => touchpoint.topic.as_deref(),
+        ItemType::Customer => Some(&touchpoint.customer_id),
+    }
+}
+
+/// The moments by which a touchpoint promises something.
+#[must_use]
+pub fn due_moments(plan: &Plan, touchpoint: &Touchpoint<'_>) -> Vec<Timestamp> {
+    let entry = plan.settings.catalogue.kind(Name::of(&touchpoint.kind));
+    let mut moments: Vec<Timestamp> = dues(entry, touchpoint).into_iter().map(|(_, due)| due).collect();
+    moments.extend(entry.iter().flat_map(|entry| &entry.opens).filter_map(|opening| match &opening.due {
+        Some(Due::DueAt) => touchpoint.due_at,
+        Some(Due::After(span)) => Some(touchpoint.occurred_at.plus(span.0)),
+        Some(Due::Attribute(_)) | None => None,
+    }));
+    moments
+}
+
+/// The configured segments' values as texts: (index in `items.segments`, value).
+pub fn segment_texts<'t>(plan: &'t Plan, touchpoint: &'t Touchpoint<'_>) -> impl Iterator<Item = (usize, &'t str)> {
+    let segments = plan.settings.items.segments.iter().enumerate();
+    segments.filter_map(|(index, name)| match attribute(touchpoint, name)? {
+        Attribute::Text(text) => Some((index, &**text)),
+        Attribute::Number(_) | Attribute::Flag(_) => None,
+    })
+}
+
 /// How many measures' attributes are there but hold no number, or due moments that are none.
 pub(super) fn unreadable(plan: &Plan, touchpoint: &Touchpoint<'_>) -> u64 {
     let given =

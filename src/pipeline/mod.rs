@@ -23,6 +23,7 @@ use crate::sentiment::Scorer;
 use std::sync::Arc;
 
 pub use crate::journal::ImagesDue;
+pub use about::{due_moments, item_id, segment_texts};
 pub use murmur::partition_of;
 pub use observed::{Observed, ObservedAlert};
 pub use partition::{Fate, Partition};

@@ -4,6 +4,7 @@
 //! the facts, calls `read`, and takes the verdict through [`lifecycle::step`].
 
 pub mod advocate;
+pub mod card;
 pub mod catalogue;
 pub mod churn_risk;
 pub mod conversation_declining;

@@ -4,4 +4,4 @@ pub mod catalogue;
 pub mod logging;
 mod metrics;
 
-pub use catalogue::Metrics;
+pub use catalogue::{CATALOGUE, Kind, Metric, Metrics, PREFIX};

@@ -18,6 +18,8 @@ mod config;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod evaluate;
@@ -45,3 +47,5 @@ mod sentiment;
 mod simulator;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod train;
