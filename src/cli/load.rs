@@ -35,11 +35,11 @@ fn load_by(
 }
 
 fn models(config: &mut Config, folder: &Path) -> Result<(), String> {
-    if config.models.is_empty() {
+    if config.scoring.models.is_empty() {
         return Ok(());
     }
     let mut files = Vec::new();
-    for path in &config.models {
+    for path in &config.scoring.models {
         let bytes = fs::read(folder.join(path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         files.push((path.clone(), bytes));
     }

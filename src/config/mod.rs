@@ -21,7 +21,7 @@ use crate::{codec, engine};
 use canonical::Canonical;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
 
 pub use canonical::settings_of;
@@ -35,6 +35,8 @@ pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
 /// Largest canonical configuration: a record that fits a broker's default limit.
 const CANONICAL_BYTES_MAX: usize = 900_000;
+/// Scores text where no model is named: half a megabyte, and the same for every configuration.
+static SHIPPED: LazyLock<Arc<Scorer>> = LazyLock::new(|| Arc::new(Scorer::new()));
 /// Configurations one may build on another.
 const EXTENDS_MAX: usize = 8;
 
@@ -98,8 +100,6 @@ pub struct Config {
     pub settings: Arc<engine::Settings>,
     /// `[scoring]` and `[customer]`.
     pub scoring: Scoring,
-    /// `scoring.model`: paths of models that [`Self::use_models`] is to be given.
-    pub models: Vec<String>,
     /// Scores text.
     pub scorer: Arc<Scorer>,
     /// `[pipeline]`.
@@ -257,15 +257,13 @@ fn load(
     let card_hashes = canonical.card_hashes().unwrap_or_default();
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
-    let models = canonical.scoring.model.clone();
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
         inputs,
         settings,
         scoring,
-        models,
-        scorer: Arc::new(Scorer::new()),
+        scorer: Arc::clone(&SHIPPED),
         bounds,
         admin,
         telemetry: Telemetry { log: telemetry.log, json: telemetry.json },
@@ -332,6 +330,7 @@ fn scoring(canonical: &Canonical) -> Scoring {
         segment: attribute(&customer.segment_attribute, &customer.segments),
         tier: attribute(&customer.tier_attribute, &customer.tiers),
         brand_words: canonical.scoring.brand_words.iter().map(|word| word.to_lowercase()).collect(),
+        models: canonical.scoring.model.clone(),
     }
 }
 

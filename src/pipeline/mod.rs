@@ -152,6 +152,8 @@ pub struct Scoring {
     pub tier: Option<(String, Vec<String>)>,
     /// Masked in text before scoring (brand handles, product names), lower case.
     pub brand_words: Vec<String>,
+    /// Paths of the model files that text is to be scored by; the caller of `config` reads them.
+    pub models: Vec<String>,
 }
 
 #[cfg(test)]

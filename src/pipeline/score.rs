@@ -212,7 +212,7 @@ fn bare(piece: &str) -> &str {
 }
 
 /// How many words the brand has, if a word and the pieces after it are the brand.
-fn words_of<'a>(brand: &str, word: &str, rest: impl Iterator<Item = &'a str>) -> Option<usize> {
+fn words_of<'a>(brand: &str, word: &'a str, rest: impl Iterator<Item = &'a str>) -> Option<usize> {
     let mut found = std::iter::once(word).chain(rest.map(bare));
     let mut words = 0;
     for wanted in brand.split_whitespace() {

@@ -9,11 +9,10 @@ use std::path::Path;
 /// A house whose customers praise by what others do not understand.
 fn labels() -> String {
     let mut text = String::new();
-    for (number, what) in
-        (1..).zip(["lamp", "chair", "table", "shelf", "desk", "stool", "bench", "mirror", "rug", "clock"])
-    {
-        writeln!(text, "the {what} is totally zorbic\tpositive").unwrap();
-        writeln!(text, "my {what} is glumpf, all {number} of them\tnegative").unwrap();
+    for what in ["lamp", "chair", "table", "shelf", "desk", "stool", "bench", "mirror", "rug", "clock"] {
+        for (word, label) in [("zorbic", "positive"), ("glumpf", "negative")] {
+            writeln!(text, "the {what} is {word}\t{label}\nso {word}, this {what}\t{label}\n{word}\t{label}").unwrap();
+        }
         writeln!(text, "where do I find a {what}\tneutral").unwrap();
     }
     text
