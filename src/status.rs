@@ -10,6 +10,7 @@
 use crate::engine::View;
 use crate::model::Timestamp;
 use crate::pipeline::Observed;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -53,7 +54,7 @@ pub struct PartitionStatus {
     /// Customers held.
     pub customers: u64,
     /// Open alerts by kind.
-    pub open_alerts: Vec<(&'static str, u64)>,
+    pub open_alerts: Vec<(Cow<'static, str>, u64)>,
     /// Fates of all input records since the partition's creation: applied, late, duplicate, refused, dlq …
     pub fates: Vec<(&'static str, u64)>,
 }

@@ -49,7 +49,7 @@ struct Shown<'a> {
     index_breakdown: Vec<ShownLine<'a>>,
     /// They sum to `perception`.
     perception_breakdown: Vec<ShownLine<'a>>,
-    open_alerts: Vec<ShownAlert>,
+    open_alerts: Vec<ShownAlert<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,8 +59,8 @@ struct ShownLine<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ShownAlert {
-    kind: &'static str,
+struct ShownAlert<'a> {
+    kind: &'a str,
     alert_id: String,
     severity: Severity,
     opened_at: i64,

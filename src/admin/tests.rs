@@ -75,7 +75,7 @@ fn view() -> View {
         figures: Figures { index: 42, perception: Micro(-250_000), ..Figures::default() },
         index_lines: vec![Line { label: "at rest".to_owned(), contribution: Micro::whole(42) }],
         perception_lines: vec![Line { label: "review_submitted".to_owned(), contribution: Micro(-250_000) }],
-        open_alerts: vec![("detractor", 0xabc, Severity::High, Timestamp(2))],
+        open_alerts: vec![("detractor".into(), 0xabc, Severity::High, Timestamp(2))],
     }
 }
 

@@ -2,20 +2,22 @@
 
 use super::difference::{self, Counts, Difference, Story};
 use super::feeds::{Feeds, sources};
-use super::history::{self, AHEAD_RECORDS, Witness};
+use super::history::AHEAD_RECORDS;
 use super::rows::{self, Moment};
 use super::{exit, load, replay};
+use crate::codec::{RawRecord, Rejection};
 use crate::config::Config;
 use crate::insight::{About, Episodes, Items, Match, matches};
-use crate::model::{AlertChange, Phase, Timestamp, Touchpoint, hash64};
+use crate::model::{AlertChange, Phase, Position, Timestamp, Touchpoint, hash64};
 use crate::pipeline::{ImagesDue, Partition, Plan, Staged};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Records per transaction.
-const TRANSACTION_RECORDS: u64 = 10_000;
+const TRANSACTION_RECORDS: usize = 10_000;
 
 /// Arguments of `touchline backtest`.
 #[derive(Debug, clap::Args)]
@@ -66,12 +68,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err::<_, String>(problem) => return Ok(replay::usage(&problem)),
     };
     let labels = args.labels.as_deref().map(labels).transpose()?;
-    let (old, new) = pass(&base, &candidate)?;
-    let found = matches(&old, &new);
-    let mut difference = Difference { kinds: kinds(&found), labels: Vec::new(), stories: Vec::new() };
+    let sides = pass(&base, &candidate)?;
+    let [old, new] = &sides;
+    let found = matches(&old.episodes, &new.episodes);
+    let mut difference = Difference {
+        records: old.records(),
+        rejected: sides.each_ref().map(Side::rejected),
+        kinds: kinds(&found),
+        labels: Vec::new(),
+        stories: Vec::new(),
+    };
     difference.labels.extend(labels.iter().flatten().flat_map(|(name, items)| difference::judged(name, items, &found)));
     if args.examples > 0 {
-        difference.stories = stories(&base, &found, args)?;
+        difference.stories = stories(&base, &found, labels.as_ref(), args)?;
     }
     if args.json {
         println!("{}", serde_json::to_string(&difference)?);
@@ -95,6 +104,14 @@ impl Side {
         Self { partition, episodes: Episodes::default(), staged: Staged::default() }
     }
 
+    /// Takes the records of one transaction.
+    fn take<'a>(&mut self, raws: &[RawRecord<'a>], decoded: impl Iterator<Item = Decoded<'a>>) {
+        for (raw, decoded) in raws.iter().zip(decoded) {
+            self.partition.accept(raw, decoded);
+        }
+        self.close();
+    }
+
     /// Ends a transaction.
     fn close(&mut self) {
         for alert in self.partition.alerts() {
@@ -110,34 +127,83 @@ impl Side {
     }
 }
 
-fn about(alert: &AlertChange) -> About {
-    let item = alert.item.as_ref().map(|item| Arc::clone(&item.id));
-    About { kind: alert.kind, customer_id: Arc::clone(&alert.customer_id), item, outcome: alert.outcome }
+impl Side {
+    fn records(&self) -> u64 {
+        self.partition.counters().fates().iter().map(|(_, count)| count).sum()
+    }
+
+    fn rejected(&self) -> u64 {
+        self.partition.counters().dlq
+    }
 }
 
-/// Both configurations over the files, in one pass.
-fn pass(base: &Arc<Plan>, candidate: &Arc<Plan>) -> anyhow::Result<(Episodes, Episodes)> {
+fn about(alert: &AlertChange) -> About {
+    let item = alert.item.as_ref().map(|item| Arc::clone(&item.id));
+    About { kind: alert.kind.clone(), customer_id: Arc::clone(&alert.customer_id), item, outcome: alert.outcome }
+}
+
+/// Both configurations over the files, in one pass: records are read and decoded once, then both take them, each on a
+/// thread of its own.
+fn pass(base: &Arc<Plan>, candidate: &Arc<Plan>) -> anyhow::Result<[Side; 2]> {
     let (mut old, mut new) = (Side::new(base), Side::new(candidate));
     let same_inputs = base.inputs == candidate.inputs && base.bounds == candidate.bounds;
     let mut feeds = Feeds::open(base, AHEAD_RECORDS)?;
-    while feeds.take(|raw| {
-        let decoded = base.decode(raw);
-        let again = if same_inputs { decoded.clone() } else { candidate.decode(raw) };
-        old.partition.accept(raw, decoded);
-        new.partition.accept(raw, again);
-    })? {
-        for side in [&mut old, &mut new] {
-            if side.partition.pending().inputs >= TRANSACTION_RECORDS {
-                side.close();
-            }
-        }
+    let mut batch = Batch::default();
+    while batch.fill(&mut feeds)? {
+        let raws = batch.records();
+        let decoded: Vec<Decoded<'_>> = raws.iter().map(|raw| base.decode(raw)).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if same_inputs {
+                    new.take(&raws, decoded.iter().cloned());
+                } else {
+                    new.take(&raws, raws.iter().map(|raw| candidate.decode(raw)));
+                }
+            });
+            old.take(&raws, decoded.iter().cloned());
+        });
     }
     for side in [&mut old, &mut new] {
         side.partition.finish();
         side.close();
     }
     feeds.finish();
-    Ok((old.episodes, new.episodes))
+    Ok([old, new])
+}
+
+type Decoded<'a> = Result<Touchpoint<'a>, Rejection>;
+
+/// A transaction's records, on one heap of bytes.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Place, time of arrival, and where the payload ends in `bytes`.
+    records: Vec<(Position, Option<Timestamp>, usize)>,
+}
+
+impl Batch {
+    /// Takes the next records in place of those before; false at the end.
+    fn fill(&mut self, feeds: &mut Feeds<'_>) -> anyhow::Result<bool> {
+        self.bytes.clear();
+        self.records.clear();
+        while self.records.len() < TRANSACTION_RECORDS
+            && feeds.take(|raw| {
+                self.bytes.extend_from_slice(raw.value.unwrap_or_default());
+                self.records.push((raw.position, raw.recorded_at, self.bytes.len()));
+            })?
+        {}
+        Ok(!self.records.is_empty())
+    }
+
+    fn records(&self) -> Vec<RawRecord<'_>> {
+        let mut begin = 0;
+        let record = |(position, recorded_at, end): &(Position, Option<Timestamp>, usize)| {
+            let value = self.bytes.get(begin..*end);
+            begin = *end;
+            RawRecord { position: *position, recorded_at: *recorded_at, key: None, value }
+        };
+        self.records.iter().map(record).collect()
+    }
 }
 
 /// Labelled items by outcome.
@@ -156,13 +222,13 @@ fn labels(path: &std::path::Path) -> anyhow::Result<BTreeMap<String, Items>> {
     Ok(outcomes)
 }
 
-fn kinds(found: &[(About, Match)]) -> BTreeMap<&'static str, Counts> {
-    let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
-    let mut customers: BTreeMap<&'static str, BTreeSet<&Arc<str>>> = BTreeMap::new();
+fn kinds(found: &[(About, Match)]) -> BTreeMap<Cow<'static, str>, Counts> {
+    let mut kinds: BTreeMap<Cow<'static, str>, Counts> = BTreeMap::new();
+    let mut customers: BTreeMap<Cow<'static, str>, BTreeSet<&Arc<str>>> = BTreeMap::new();
     for (about, found) in found {
-        kinds.entry(about.kind).or_default().take(*found);
+        kinds.entry(about.kind.clone()).or_default().take(*found);
         if !matches!(found, Match::Both(_, 0)) {
-            customers.entry(about.kind).or_default().insert(&about.customer_id);
+            customers.entry(about.kind.clone()).or_default().insert(&about.customer_id);
         }
     }
     for (kind, customers) in customers {
@@ -172,30 +238,36 @@ fn kinds(found: &[(About, Match)]) -> BTreeMap<&'static str, Counts> {
 }
 
 /// The stories of a few customers whose alerts differ, drawn by the hash of seed and id.
-fn stories(base: &Arc<Plan>, found: &[(About, Match)], args: &Args) -> anyhow::Result<Vec<Story>> {
+fn stories(
+    base: &Plan,
+    found: &[(About, Match)],
+    labels: Option<&BTreeMap<String, Items>>,
+    args: &Args,
+) -> anyhow::Result<Vec<Story>> {
     let differs = found.iter().filter(|(_, found)| !matches!(found, Match::Both(_, 0)));
     let mut customers: Vec<Arc<str>> = differs.map(|(about, _)| Arc::clone(&about.customer_id)).collect();
     customers.sort();
     customers.dedup();
     customers.sort_by_cached_key(|id| hash64(format!("{}:{id}", args.seed).as_bytes()));
     customers.truncate(args.examples);
-    let stories = customers.into_iter().map(|customer| (Arc::clone(&customer), Story::of(&customer, found)));
-    let mut teller = Teller { stories: stories.collect() };
-    history::pass(base, &[] as &[Timestamp], &mut teller)?;
-    let mut stories: Vec<Story> = teller.stories.into_values().collect();
+    let stories = customers.into_iter().map(|customer| {
+        let mut story = Story::of(&customer, found);
+        for (outcome, items) in labels.into_iter().flatten() {
+            items.bad_of(&customer).for_each(|(item, at)| story.turned_out_bad(outcome, item, at));
+        }
+        (customer, story)
+    });
+    let mut stories: BTreeMap<Arc<str>, Story> = stories.collect();
+    let mut feeds = Feeds::open(base, AHEAD_RECORDS)?;
+    while feeds.take(|raw| {
+        if let Ok(touchpoint) = base.decode(raw)
+            && let Some(story) = stories.get_mut(&*touchpoint.customer_id)
+        {
+            story.touchpoint(&touchpoint);
+        }
+    })? {}
+    feeds.finish();
+    let mut stories: Vec<Story> = stories.into_values().collect();
     stories.iter_mut().for_each(Story::sort);
     Ok(stories)
-}
-
-/// Collects the touchpoints of the customers that are told of.
-struct Teller {
-    stories: BTreeMap<Arc<str>, Story>,
-}
-
-impl Witness for Teller {
-    fn touchpoint(&mut self, touchpoint: &Touchpoint<'_>) {
-        if let Some(story) = self.stories.get_mut(&*touchpoint.customer_id) {
-            story.touchpoint(touchpoint);
-        }
-    }
 }

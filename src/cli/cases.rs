@@ -20,9 +20,11 @@
 
 use crate::codec::{Input, RawRecord};
 use crate::config::Config;
+use crate::engine::Settings;
 use crate::model::time::Span;
-use crate::model::{AlertChange, Position, Timestamp};
+use crate::model::{AlertChange, Phase, Position, Severity, Timestamp};
 use crate::pipeline::{Fate, Partition};
+use crate::rules::TABLE;
 use serde::Deserialize;
 use std::sync::Arc;
 use toml::{Spanned, Table, Value};
@@ -39,7 +41,7 @@ pub(super) struct Case {
     /// Configuration, relative to the case; that of the command without it.
     pub(super) config: Option<String>,
     #[serde(default)]
-    only: Vec<String>,
+    only: Vec<Spanned<String>>,
     until: Option<Spanned<String>>,
     #[serde(default)]
     touchpoint: Vec<Spanned<Table>>,
@@ -54,9 +56,9 @@ struct Expect {
     at: Spanned<String>,
     kind: Spanned<String>,
     #[serde(default)]
-    phase: Option<String>,
+    phase: Option<Spanned<String>>,
     #[serde(default)]
-    severity: Option<String>,
+    severity: Option<Severity>,
     #[serde(default)]
     customer_id: Option<String>,
     /// Id of the item.
@@ -117,7 +119,7 @@ pub(super) fn run(text: &str, case: &Case, config: &Config) -> Result<Verdict, S
             partition.idle(until.plus(grace_ms));
         }
     }
-    compare(text, case, partition.alerts(), start)
+    compare(text, case, &plan.settings, partition.alerts(), start)
 }
 
 /// The source and the bytes of a touchpoint.
@@ -216,95 +218,162 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// One alert, expected or not, as a line of a diff.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
-    at: Timestamp,
-    text: String,
-}
-
-fn compare(text: &str, case: &Case, alerts: &[AlertChange], start: Timestamp) -> Result<Verdict, String> {
-    let looked_at = |alert: &&AlertChange| case.only.is_empty() || case.only.iter().any(|kind| kind == alert.kind);
+/// What must come against what came, told line by line.
+fn compare(
+    text: &str,
+    case: &Case,
+    settings: &Settings,
+    alerts: &[AlertChange],
+    start: Timestamp,
+) -> Result<Verdict, String> {
+    for kind in case.only.iter().chain(case.expect.iter().map(|expect| &expect.kind)) {
+        known_kind(kind, settings).map_err(|what| format!("line {}: {what}", line_of(text, kind.span().start)))?;
+    }
+    let looked_at =
+        |alert: &&AlertChange| case.only.is_empty() || case.only.iter().any(|kind| *kind.get_ref() == alert.kind);
     let mut found: Vec<&AlertChange> = alerts.iter().filter(looked_at).collect();
-    let (mut missing, mut matched) = (Vec::new(), Vec::new());
+    let (mut as_expected, mut amiss) = (0, Vec::new());
     for expect in &case.expect {
+        let wrong = |what: String, offset: usize| format!("line {}: {what}", line_of(text, offset));
         let at = moment(expect.at.get_ref(), Some(start))
-            .map_err(|hint| format!("line {}: at: {hint}", line_of(text, expect.at.span().start)))?;
-        let kind = expect.kind.get_ref();
-        if !crate::rules::TABLE.iter().any(|row| row.name == kind) {
-            let line = line_of(text, expect.kind.span().start);
-            return Err(format!("line {line}: no kind of alert \"{kind}\"; `touchline rules` lists them"));
+            .map_err(|hint| wrong(format!("at: {hint}"), expect.at.span().start))?;
+        if let Some(phase) = expect.phase.as_ref().filter(|phase| phase_of(phase.get_ref()).is_none()) {
+            let what = format!("no phase \"{}\": opened, updated or resolved", phase.get_ref());
+            return Err(wrong(what, phase.span().start));
         }
-        match found.iter().position(|alert| expect.is(alert, at)) {
-            Some(place) => matched.push(Line { at, text: described(found.remove(place)) }),
-            None => missing.push(Line { at, text: expect.described() }),
+        match found
+            .iter()
+            .position(|alert| expect.is_same_kind(alert) && expect.differences(alert, at, start).is_empty())
+        {
+            Some(place) => {
+                found.remove(place);
+                as_expected += 1;
+            }
+            None => amiss.push((expect, at)),
         }
     }
-    if missing.is_empty() && found.is_empty() {
+    if amiss.is_empty() && found.is_empty() {
         return Ok(Verdict::Pass);
     }
-    let unexpected = found.iter().map(|alert| Line { at: alert.event_time, text: described(alert) });
-    let mut lines: Vec<(Line, &str)> = matched.into_iter().map(|line| (line, "  as expected ")).collect();
-    lines.extend(missing.into_iter().map(|line| (line, "- missing     ")));
-    lines.extend(unexpected.map(|line| (line, "+ unexpected  ")));
-    lines.sort();
-    let mut diff = String::new();
-    for (line, mark) in lines {
-        diff.push_str(&format!("  {mark}{:<12} {}\n", after(line.at, start), line.text));
+    let mut told = String::new();
+    for (expect, at) in amiss {
+        let line = line_of(text, expect.kind.span().start);
+        told += &format!("      line {line}: expected {}\n", expect.described(at, start));
+        // The one that differs least, then the nearest, is the one that was meant.
+        let distance = |alert: &&&AlertChange| {
+            (expect.differences(alert, at, start).len(), alert.event_time.since(at).unsigned_abs())
+        };
+        let nearest = found.iter().filter(|alert| expect.is_same_kind(alert)).min_by_key(distance).copied();
+        told += &match nearest {
+            Some(alert) => {
+                found.retain(|other| !std::ptr::eq(*other, alert));
+                format!("              it came, but {}\n", expect.differences(alert, at, start).join(", and "))
+            }
+            None => "              it did not come\n".to_owned(),
+        };
     }
-    Ok(Verdict::Fail(diff))
+    for alert in found {
+        told += &format!("      not in the case: {}\n", described(alert, start));
+    }
+    if as_expected > 0 {
+        told += &format!("      {as_expected} came as expected\n");
+    }
+    Ok(Verdict::Fail(told))
+}
+
+fn known_kind(kind: &Spanned<String>, settings: &Settings) -> Result<(), String> {
+    let kind = kind.get_ref();
+    let built_in = TABLE.iter().map(|row| row.name);
+    let known: Vec<&str> = built_in.chain(settings.own_rules.iter().map(|rule| &*rule.name)).collect();
+    let near = known.iter().min_by_key(|known| strsim::damerau_levenshtein(kind, known)).copied().unwrap_or_default();
+    if known.contains(&kind.as_str()) {
+        Ok(())
+    } else {
+        Err(format!("no kind of alert \"{kind}\"; did you mean \"{near}\"? `touchline rules` lists them"))
+    }
+}
+
+fn phase_of(name: &str) -> Option<Phase> {
+    Phase::ALL.into_iter().find(|phase| phase.as_str() == name)
+}
+
+/// What happens, in a sentence: `detractor opens`.
+const fn verb(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Opened => "opens",
+        Phase::Updated => "changes",
+        Phase::Resolved => "ends",
+    }
 }
 
 impl Expect {
-    fn phase(&self) -> &str {
-        self.phase.as_deref().unwrap_or("opened")
+    fn phase(&self) -> Phase {
+        self.phase.as_ref().and_then(|phase| phase_of(phase.get_ref())).unwrap_or(Phase::Opened)
     }
 
-    fn is(&self, alert: &AlertChange, at: Timestamp) -> bool {
-        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        *self.kind.get_ref() == alert.kind
-            && self.phase() == alert.phase.as_str()
-            && at == alert.event_time
-            && same(&self.severity, alert.severity.as_str())
-            && same(&self.customer_id, &alert.customer_id)
-            && same(&self.item, alert.item.as_ref().map_or("", |item| &item.id))
-            && same(&self.reason, alert.reason.unwrap_or_default())
+    fn is_same_kind(&self, alert: &AlertChange) -> bool {
+        *self.kind.get_ref() == alert.kind && self.phase() == alert.phase
     }
 
-    fn described(&self) -> String {
-        let mut text = format!("{} {}", self.kind.get_ref(), self.phase());
-        for part in [&self.severity, &self.item, &self.customer_id, &self.reason].into_iter().flatten() {
-            text.push_str(&format!(", {part}"));
+    /// What is otherwise than expected, as ends of sentences.
+    fn differences(&self, alert: &AlertChange, at: Timestamp, start: Timestamp) -> Vec<String> {
+        let mut differences = Vec::new();
+        if at != alert.event_time {
+            let late_ms = alert.event_time.since(at);
+            let (by, side) = (span(late_ms.abs()), if late_ms < 0 { "earlier" } else { "later" });
+            differences.push(format!("at {}, {by} {side}", after(alert.event_time, start)));
+        }
+        if let Some(severity) = self.severity.filter(|severity| *severity != alert.severity) {
+            differences.push(format!("with severity {}, not {}", alert.severity.as_str(), severity.as_str()));
+        }
+        let item = alert.item.as_ref().map(|item| &*item.id);
+        for (what, wanted, is) in [
+            ("about the item", &self.item, item),
+            ("for the customer", &self.customer_id, Some(&*alert.customer_id)),
+            ("for the reason", &self.reason, alert.reason),
+        ] {
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| Some(*wanted) != is) {
+                differences.push(format!("{what} {}, not {wanted}", is.unwrap_or("(none)")));
+            }
+        }
+        differences
+    }
+
+    fn described(&self, at: Timestamp, start: Timestamp) -> String {
+        let mut text = format!("that {} {} at {}", self.kind.get_ref(), verb(self.phase()), after(at, start));
+        text += &self.severity.map(|severity| format!(", severity {}", severity.as_str())).unwrap_or_default();
+        for (what, part) in [("item", &self.item), ("customer", &self.customer_id), ("reason", &self.reason)] {
+            text += &part.as_ref().map(|part| format!(", {what} {part}")).unwrap_or_default();
         }
         text
     }
 }
 
-fn described(alert: &AlertChange) -> String {
-    let mut text = format!("{} {}, {}", alert.kind, alert.phase.as_str(), alert.severity.as_str());
-    if let Some(item) = &alert.item {
-        text.push_str(&format!(", {}", item.id));
-    }
-    text.push_str(&format!(", {}", alert.customer_id));
-    if let Some(reason) = alert.reason {
-        text.push_str(&format!(", {reason}"));
-    }
+fn described(alert: &AlertChange, start: Timestamp) -> String {
+    let at = after(alert.event_time, start);
+    let mut text = format!("{} {} at {at}, severity {}", alert.kind, verb(alert.phase), alert.severity.as_str());
+    text += &alert.item.as_ref().map(|item| format!(", item {}", item.id)).unwrap_or_default();
+    text += &format!(", customer {}", alert.customer_id);
+    text += &alert.reason.map(|reason| format!(", reason {reason}")).unwrap_or_default();
     let figure = alert.figure.replace('_', " ");
-    text.push_str(&format!(" ({figure} {} against {})", alert.after, alert.threshold));
+    text += &format!(" ({figure} is {}, the threshold {})", alert.after, alert.threshold);
     text
 }
 
 /// `+2d 3h 5m` after the start.
 fn after(at: Timestamp, start: Timestamp) -> String {
-    let mut rest = at.since(start);
-    let mut parts = Vec::new();
+    format!("+{}", span(at.since(start)))
+}
+
+fn span(span_ms: i64) -> String {
+    let (mut rest, mut parts) = (span_ms, Vec::new());
     for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
         if rest / unit_ms != 0 {
             parts.push(format!("{}{unit}", rest / unit_ms));
             rest %= unit_ms;
         }
     }
-    if parts.is_empty() { "+0s".into() } else { format!("+{}", parts.join(" ")) }
+    if parts.is_empty() { "0s".into() } else { parts.join(" ") }
 }
 
 /// Reads a case.

@@ -1,16 +1,20 @@
 //! What `touchline backtest` found, as a table for people and as JSON for machines.
 
-use super::console::clock;
-use crate::insight::{self, About, Hits, Items, Match, Opened, Share, quartiles};
+use crate::insight::{self, About, Hits, Items, Match, Opened, Quartiles, Share, quartiles};
 use crate::model::{Timestamp, Touchpoint};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(super) struct Difference {
-    pub(super) kinds: BTreeMap<&'static str, Counts>,
+    /// Records read.
+    pub(super) records: u64,
+    /// … and rejected: by the base, by the candidate.
+    pub(super) rejected: [u64; 2],
+    pub(super) kinds: BTreeMap<Cow<'static, str>, Counts>,
     pub(super) labels: Vec<Judged>,
     pub(super) stories: Vec<Story>,
 }
@@ -54,7 +58,10 @@ impl Counts {
 #[derive(Debug, Serialize)]
 pub(super) struct Judged {
     outcome: String,
-    kind: &'static str,
+    /// Labelled items, and how many of them turned out bad.
+    items: usize,
+    bad: usize,
+    kind: String,
     base: Foretold,
     candidate: Foretold,
     added: Foretold,
@@ -78,9 +85,9 @@ impl From<Hits> for Foretold {
 
 /// Judges the alerts of every kind that differs by the labels of one outcome.
 pub(super) fn judged(outcome: &str, items: &Items, found: &[(About, Match)]) -> Vec<Judged> {
-    let mut kinds: BTreeMap<&'static str, [Vec<Opened>; 4]> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, [Vec<Opened>; 4]> = BTreeMap::new();
     for (about, found) in found {
-        let [base, candidate, added, removed] = kinds.entry(about.kind).or_default();
+        let [base, candidate, added, removed] = kinds.entry(&*about.kind).or_default();
         let opened = |at| Opened { customer_id: Arc::clone(&about.customer_id), item: about.item.clone(), at };
         match found {
             Match::Both(new, later_ms) => {
@@ -91,9 +98,19 @@ pub(super) fn judged(outcome: &str, items: &Items, found: &[(About, Match)]) -> 
             Match::Removed(old) => [base, removed].into_iter().for_each(|list| list.push(opened(old.opened))),
         }
     }
-    let judge = |(kind, lists): (&'static str, [Vec<Opened>; 4])| {
+    let Share { part, whole } = items.bad();
+    let judge = |(kind, lists): (&str, [Vec<Opened>; 4])| {
         let [base, candidate, added, removed] = lists.map(|list| Foretold::from(items.judge(&list)));
-        Judged { outcome: outcome.to_owned(), kind, base, candidate, added, removed }
+        Judged {
+            outcome: outcome.to_owned(),
+            items: whole,
+            bad: part,
+            kind: kind.to_owned(),
+            base,
+            candidate,
+            added,
+            removed,
+        }
     };
     kinds.into_iter().map(judge).collect()
 }
@@ -142,8 +159,17 @@ impl Story {
         if let Some(rating) = touchpoint.rating {
             text.push_str(&format!(" {} of {}", rating.value, rating.max));
         }
-        let (base, candidate) = (None, None);
-        self.lines.push(Line { at_ms: touchpoint.occurred_at.0, touchpoint: Some(text), base, candidate });
+        self.happened(touchpoint.occurred_at, text);
+    }
+
+    /// Adds what the labels say.
+    pub(super) fn turned_out_bad(&mut self, outcome: &str, item: Option<&str>, at: Timestamp) {
+        let item = item.map(|item| format!(" ({item})")).unwrap_or_default();
+        self.happened(at, format!("= turned out bad: {outcome}{item}"));
+    }
+
+    fn happened(&mut self, at: Timestamp, what: String) {
+        self.lines.push(Line { at_ms: at.0, touchpoint: Some(what), base: None, candidate: None });
     }
 
     /// Puts the lines in order of time; what happened before what was said of it.
@@ -152,12 +178,11 @@ impl Story {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("\ncustomer {}\n  {:<13} {:<34} {:<34} candidate\n", self.customer_id, "", "", "base");
+        let mut text = format!("\ncustomer {}\n  {:<18}{:<44}{:<36}candidate\n", self.customer_id, "", "", "base");
         for line in &self.lines {
             let part = |part: &Option<String>| part.clone().unwrap_or_default();
             let (touchpoint, base) = (part(&line.touchpoint), part(&line.base));
-            let told =
-                format!("  {:<13} {touchpoint:<34} {base:<34} {}", clock(Timestamp(line.at_ms)), part(&line.candidate));
+            let told = format!("  {:<18}{touchpoint:<44}{base:<36}{}", moment(line.at_ms), part(&line.candidate));
             text.push_str(told.trim_end());
             text.push('\n');
         }
@@ -165,12 +190,25 @@ impl Story {
     }
 }
 
+/// Histories span years.
+fn moment(at_ms: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(at_ms);
+    moment.map_or_else(|_| at_ms.to_string(), |at| at.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
 impl Difference {
     /// For people.
     pub(super) fn table(&self) -> String {
-        let mut text = format!(
+        let mut text = String::new();
+        for (name, rejected) in ["base", "candidate"].into_iter().zip(self.rejected).filter(|(_, count)| *count > 0) {
+            text += &format!(
+                "{name}: {rejected} of {} records rejected; `touchline check` with this configuration and the file says why\n\n",
+                self.records
+            );
+        }
+        text += &format!(
             "{:<24}{:>7}{:>11}{:>7}{:>9}{:>7}{:>7}{:>9}{:>11}  {}\n",
-            "kind",
+            "alerts opened",
             "base",
             "candidate",
             "same",
@@ -179,12 +217,13 @@ impl Difference {
             "added",
             "removed",
             "customers",
-            "moved by, median days"
+            "moved by (median)"
         );
         for (kind, counts) in &self.kinds {
             let Counts { base, candidate, same, earlier, later, added, removed, customers, shifts_ms } = counts;
-            let moved = quartiles(shifts_ms.clone())
-                .map_or(String::new(), |quartiles| format!("{:+.1}", insight::days(quartiles.median)));
+            let moved = quartiles(shifts_ms.clone()).map_or(String::new(), |Quartiles { median, .. }| {
+                format!("{:.1} days {}", insight::days(median.abs()), if median < 0 { "earlier" } else { "later" })
+            });
             let line = format!(
                 "{kind:<24}{base:>7}{candidate:>11}{same:>7}{earlier:>9}{later:>7}{added:>7}{removed:>9}{customers:>11}  {moved}"
             );
@@ -194,29 +233,49 @@ impl Difference {
         if self.kinds.is_empty() {
             text.push_str("no alerts at all\n");
         }
-        let mut outcome = "";
-        for judged in self.labels.iter().filter(|judged| judged.base.judged + judged.candidate.judged > 0) {
-            if judged.outcome != outcome {
-                outcome = &judged.outcome;
-                text.push_str(&format!(
-                    "\nforetold {outcome}: precision and recall\n{:<24}{:>16}{:>16}{:>16}{:>16}\n",
-                    "kind", "base", "candidate", "added", "removed"
-                ));
-            }
-            text.push_str(&format!("{:<24}", judged.kind));
-            for foretold in [&judged.base, &judged.candidate, &judged.added, &judged.removed] {
-                text.push_str(&format!("{:>16}", foretold.text()));
-            }
-            text.push('\n');
-        }
+        self.labels_text(&mut text);
         self.stories.iter().for_each(|story| text.push_str(&story.text()));
         text
     }
 }
 
+impl Difference {
+    /// Were the warnings right? Of the kinds that differ; the others foretell what they foretold.
+    fn labels_text(&self, text: &mut String) {
+        let differs = |judged: &&Judged| {
+            let count = self.kinds.get(judged.kind.as_str());
+            let moved = count.is_some_and(|counts| counts.earlier + counts.later > 0);
+            moved || judged.added.judged + judged.removed.judged > 0
+        };
+        let mut outcome = "";
+        for judged in self.labels.iter().filter(differs) {
+            if judged.outcome != outcome {
+                outcome = &judged.outcome;
+                text.push_str(&format!(
+                    "\n{outcome}: {} of {} labelled turned out bad. Warnings before that, how many were right, and what \
+                     share of the bad they found:\n{:<24}{:<36}{:<36}{:<20}{}\n",
+                    judged.bad, judged.items, "kind", "base", "candidate", "added", "removed"
+                ));
+            }
+            let Judged { kind, base, candidate, added, removed, .. } = judged;
+            let (base, candidate) = (base.found(), candidate.found());
+            let line = format!("{kind:<24}{base:<36}{candidate:<36}{:<20}{}", added.right(), removed.right());
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+}
+
 impl Foretold {
-    fn text(&self) -> String {
-        let number = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{share:.3}"));
-        format!("{} / {}", number(self.precision), number(self.recall))
+    /// `1046 of 1612 (65 %)`.
+    fn right(&self) -> String {
+        let Self { judged, right, precision, .. } = self;
+        precision
+            .map_or_else(|| "–".to_owned(), |precision| format!("{right} of {judged} ({:.0} %)", precision * 100.0))
+    }
+
+    fn found(&self) -> String {
+        let recall = self.recall.map_or(String::new(), |recall| format!(", found {:.1} %", recall * 100.0));
+        format!("{}{recall}", self.right())
     }
 }

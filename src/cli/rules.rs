@@ -4,6 +4,7 @@ use super::{exit, load};
 use crate::engine::Settings;
 use crate::model::time::Span;
 use crate::rules::outcome_risk::{Outcome, OutcomeKind};
+use crate::rules::own::{self, Rule};
 use crate::rules::{Kind, Lifecycle, Row, TABLE, Words};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -36,16 +37,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::OK))
 }
 
-/// One object a rule: its words, and its settings as in `[rules.<name>]`.
+/// One object a rule: its words, and its settings as in `[rules.<name>]` or `[[rule]]`.
 fn records(settings: &Settings) -> anyhow::Result<Value> {
-    let own = serde_json::to_value(&settings.rules)?;
+    let built_in = serde_json::to_value(&settings.rules)?;
     let record = |row: &Row| {
-        let Words { opens, closes } = settings.rules.words(row.kind);
+        let Words { opens, closes } = settings.rules.words(row.kind)?;
         let outcomes: Vec<&Outcome> = outcomes(settings, row.kind).collect();
-        json!({"name": row.name, "version": row.version, "summary": row.summary, "opens": opens, "closes": closes,
-            "settings": own.get(row.name), "outcomes": outcomes})
+        Some(json!({"name": row.name, "version": row.version, "summary": row.summary, "opens": opens, "closes": closes,
+            "settings": built_in.get(row.name), "outcomes": outcomes}))
     };
-    Ok(TABLE.iter().map(record).collect())
+    let own = |rule: &Rule| {
+        let Words { opens, closes } = rule.words();
+        json!({"name": rule.own.name, "version": own::ROW.version, "summary": own::ROW.summary, "opens": opens,
+            "closes": closes, "settings": rule.own, "outcomes": []})
+    };
+    Ok(TABLE.iter().filter_map(record).chain(settings.own_rules.iter().map(own)).collect())
 }
 
 /// The configured outcomes that a rule warns of.
@@ -60,21 +66,40 @@ fn outcomes(settings: &Settings, kind: Kind) -> impl Iterator<Item = &Outcome> {
 fn table(settings: &Settings) -> String {
     let (rules, mut text) = (&settings.rules, String::new());
     for row in &TABLE {
-        let (lifecycle, Words { opens, closes }) = (rules.lifecycle(row.kind), rules.words(row.kind));
-        let severity = if lifecycle.enabled { lifecycle.severity.as_str() } else { "off" };
-        text += &format!("{} ({severity}): {}\n", row.name, row.summary);
-        text += &format!("  opens   when {opens}{}\n", lasting(", for", lifecycle.hold));
-        text +=
-            &format!("  closes  when {closes}{}{}\n", lasting(", for", lifecycle.keep_firing_for), expiry(lifecycle));
-        for Outcome { name, terms, open, close, severity, .. } in outcomes(settings, row.kind) {
-            let terms: Vec<&str> = terms.iter().map(|term| term.as_str()).collect();
-            let severity = severity.map(|severity| format!(", {}", severity.as_str())).unwrap_or_default();
-            text += &format!("  outcome {name}{severity}: open {open}, close {close}; risk = {}\n", terms.join(" + "));
+        if let Some((lifecycle, words)) = rules.lifecycle(row.kind).zip(rules.words(row.kind)) {
+            text += &lines(row.name, row.summary, lifecycle, &words, outcomes(settings, row.kind));
         }
-        text += &format!("  then    {}\n", quiet(lifecycle));
-        if let Some(action) = &lifecycle.suggested_action {
-            text += &format!("  action  {action}\n");
+    }
+    for rule in settings.own_rules.iter() {
+        let about = if rule.is_about_items { "of each open item" } else { "of the customer" };
+        let summary = format!("{}, {about}; its figure is {}", own::ROW.summary, rule.figure);
+        text += &lines(&rule.name, &summary, &rule.lifecycle, &rule.words(), std::iter::empty());
+        if let Some(message) = &rule.own.message {
+            text += &format!("  says    {message}\n");
         }
+    }
+    text
+}
+
+fn lines<'a>(
+    name: &str,
+    summary: &str,
+    lifecycle: &Lifecycle,
+    Words { opens, closes }: &Words,
+    outcomes: impl Iterator<Item = &'a Outcome>,
+) -> String {
+    let severity = if lifecycle.enabled { lifecycle.severity.as_str() } else { "off" };
+    let mut text = format!("{name} ({severity}): {summary}\n");
+    text += &format!("  opens   when {opens}{}\n", lasting(", for", lifecycle.hold));
+    text += &format!("  closes  when {closes}{}{}\n", lasting(", for", lifecycle.keep_firing_for), expiry(lifecycle));
+    for Outcome { name, terms, open, close, severity, .. } in outcomes {
+        let terms: Vec<&str> = terms.iter().map(|term| term.as_str()).collect();
+        let severity = severity.map(|severity| format!(", {}", severity.as_str())).unwrap_or_default();
+        text += &format!("  outcome {name}{severity}: open {open}, close {close}; risk = {}\n", terms.join(" + "));
+    }
+    text += &format!("  then    {}\n", quiet(lifecycle));
+    if let Some(action) = &lifecycle.suggested_action {
+        text += &format!("  action  {action}\n");
     }
     text
 }

@@ -4,6 +4,7 @@ use crate::codec::Code;
 use crate::journal::Counters;
 use crate::model::{Phase, Position};
 use crate::pipeline::{Observed, Partition, Plan};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const PLACES_MAX: usize = 5;
 /// Gathered during a replay.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
-    alerts: BTreeMap<&'static str, [u64; Phase::ALL.len()]>,
+    alerts: BTreeMap<Cow<'static, str>, [u64; Phase::ALL.len()]>,
     rejected: BTreeMap<Code, (u64, Vec<Position>)>,
     capped: u64,
     dropped: u64,
@@ -43,7 +44,7 @@ impl Summary {
             *self.clamped.entry(*source).or_default() += count;
         }
         for alert in &observed.alerts {
-            if let Some(count) = self.alerts.entry(alert.kind).or_default().get_mut(alert.phase as usize) {
+            if let Some(count) = self.alerts.entry(alert.kind.clone()).or_default().get_mut(alert.phase as usize) {
                 *count += 1;
             }
         }

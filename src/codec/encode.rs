@@ -31,11 +31,11 @@ pub fn alert(change: &AlertChange, words: &dyn Vocabulary, out: &mut Vec<u8>) ->
         phase: change.phase.as_str(),
         revision: change.revision,
         customer_id: &change.customer_id,
-        kind: change.kind,
+        kind: &change.kind,
         severity: change.severity.as_str(),
         event_time: change.event_time.0,
         detected_at: change.detected_at.0,
-        figure: change.figure,
+        figure: &change.figure,
         before: change.before.map(Decimal),
         after: Decimal(change.after),
         threshold: Decimal(change.threshold),
@@ -46,6 +46,7 @@ pub fn alert(change: &AlertChange, words: &dyn Vocabulary, out: &mut Vec<u8>) ->
         item: change.item.as_ref().map(ItemRecord::of),
         outcome: change.outcome.map(|outcome| words.name(outcome)),
         reason: change.reason,
+        message: change.message.as_deref(),
         suggested_action: change.suggested_action.as_deref(),
         rule_version: change.rule_version,
         config_hash: Hex(words.config_hash()),
@@ -102,11 +103,11 @@ struct AlertRecord<'a> {
     phase: &'static str,
     revision: u32,
     customer_id: &'a str,
-    kind: &'static str,
+    kind: &'a str,
     severity: &'static str,
     event_time: i64,
     detected_at: i64,
-    figure: &'static str,
+    figure: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Decimal>,
     after: Decimal,
@@ -124,6 +125,8 @@ struct AlertRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     suggested_action: Option<&'a str>,
     rule_version: u16,
     config_hash: Hex,
@@ -138,7 +141,7 @@ struct ExperienceRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<FiguresRecord<'a>>,
     after: FiguresRecord<'a>,
-    open_alerts: Vec<OpenAlert>,
+    open_alerts: Vec<OpenAlert<'a>>,
     cause: CauseRecord,
     evidence: Vec<EvidenceRecord<'a>>,
     context: Context<'a>,
@@ -171,8 +174,8 @@ impl<'a> FiguresRecord<'a> {
 }
 
 #[derive(Serialize)]
-struct OpenAlert {
-    kind: &'static str,
+struct OpenAlert<'a> {
+    kind: &'a str,
     alert_id: Hex,
 }
 

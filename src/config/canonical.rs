@@ -4,11 +4,13 @@
 
 use super::raw;
 use crate::engine::Settings;
+use crate::engine::own_rules::OwnRules;
 use crate::engine::settings::{Context, Items, Limits, Model, Risk, Timing};
 use crate::model::{Name, hash64};
 use crate::rules;
 use crate::rules::catalogue::{Catalogue, CatalogueFile};
 use crate::rules::outcome_risk::Outcome;
+use crate::rules::own::OwnRule;
 use crate::rules::profile::{Profile, ProfileFile};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub(super) struct Canonical {
     pub pipeline: raw::Pipeline,
     pub profile: ProfileFile,
     pub risk: Risk,
+    /// `[[rule]]`; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<OwnRule>,
     pub rules: rules::Settings,
     pub scoring: raw::Scoring,
 }
@@ -59,7 +64,7 @@ impl Canonical {
         for outcome in &self.outcomes {
             outcomes.push((learn(&outcome.name, "outcome")?, outcome.clone()));
         }
-        Ok(Settings {
+        let mut settings = Settings {
             catalogue,
             profile: Profile::new(&self.profile),
             risk: self.risk.clone(),
@@ -73,7 +78,10 @@ impl Canonical {
             rules: self.rules.clone(),
             context: self.context.clone(),
             high_value_tiers: self.customer.high_value_tiers.iter().cloned().collect(),
-        })
+            own_rules: OwnRules::default(),
+        };
+        settings.own_rules = OwnRules::new(&self.rule, &settings)?;
+        Ok(settings)
     }
 }
 

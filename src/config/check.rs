@@ -124,7 +124,7 @@ fn pipeline(pipeline: &raw::Pipeline, checker: &mut Checker<'_>) {
 
 fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
     for row in rules::TABLE {
-        let lifecycle = rules.lifecycle(row.kind);
+        let Some(lifecycle) = rules.lifecycle(row.kind) else { continue };
         let path = format!("rules.{}.for", row.name);
         checker.require(
             row.kind.can_hold() || lifecycle.hold.0 == 0,

@@ -15,10 +15,12 @@ mod secret;
 
 use crate::model::hash64;
 use crate::pipeline::{Bounds, Plan, Scoring};
+use crate::rules::outcome_risk::Outcome;
 use crate::rules::profile::ProfileFile;
 use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
 use canonical::Canonical;
+use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -219,15 +221,15 @@ fn load(
 
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
-    let mut outcomes = outcomes::read(&user, problems);
+    let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
     if let Without::Outcome(name) = without {
         outcomes.retain(|outcome| outcome.name != *name);
     }
+    let own_rules = tables(&user, "rule", OWN_RULE_KEYS, problems);
     let profile = match without {
         Without::Profile => ProfileFile::default(),
         Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
     };
-    let has_profile = outcomes::names_profile(&user);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let kafka = reader.section("kafka");
     let topics = reader.section("topics");
@@ -245,12 +247,13 @@ fn load(
         outcomes,
         pipeline: reader.section("pipeline")?,
         profile,
+        rule: own_rules,
         risk: reader.section("risk")?,
         rules: reader.section("rules")?,
         scoring: reader.section("scoring")?,
     };
     check::all(&canonical, problems);
-    outcomes::check(&canonical, has_profile, problems);
+    outcomes::check(&canonical, outcomes::names_profile(&user), problems);
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
@@ -287,7 +290,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn section<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    fn section<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         merge::section(name, self.defaults, self.user, self.problems)
     }
 }
@@ -360,6 +363,33 @@ fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
             None
         }
     }
+}
+
+const OUTCOME_KEYS: &str = "name, kind, terms, items, open, close, severity";
+const OWN_RULE_KEYS: &str = "name, when, close, figure, items, message, enabled, severity, for, keep_firing_for, cooldown, \
+    max_open, suggested_action";
+
+/// A list of tables of the user's own, such as `[[outcome]]`, table by table.
+fn tables<T: DeserializeOwned>(user: &Table, name: &str, keys: &str, problems: &mut Vec<Problem>) -> Vec<T> {
+    let items = match user.get(name) {
+        None => return Vec::new(),
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(_) => {
+            problems.push(Problem::new(name, "expected tables", &format!("write [[{name}]]")));
+            return Vec::new();
+        }
+    };
+    let mut read = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        match T::deserialize(item.clone()) {
+            Ok(table) => read.push(table),
+            Err(error) => {
+                let hint = format!("keys: {keys}");
+                problems.push(Problem::new(&format!("{name}[{at}]"), error.message(), &hint));
+            }
+        }
+    }
+    read
 }
 
 /// The user's table with everything it extends below it. `folder` is where the text stands, relative to the first one.

@@ -5,40 +5,14 @@ use super::canonical::Canonical;
 use super::merge::{join, suggestion};
 use crate::engine::settings::Measure;
 use crate::model::{Micro, TermKind};
-use crate::rules::outcome_risk::Outcome;
 use crate::rules::profile::ProfileFile;
 use crate::rules::promises::{Party, Promise};
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 const MEASURES_MAX: usize = 8;
 const SEGMENTS_MAX: usize = 4;
 const FIELDS: [&str; 3] = ["/amount_minor", "/wait_ms", "/duration_ms"];
-
-/// `[[outcome]]`, item by item.
-pub(super) fn read(user: &Table, problems: &mut Vec<Problem>) -> Vec<Outcome> {
-    let items = match user.get("outcome") {
-        None => return Vec::new(),
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(_) => {
-            problems.push(Problem::new("outcome", "expected tables", "write [[outcome]]"));
-            return Vec::new();
-        }
-    };
-    let mut outcomes = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        match Outcome::deserialize(item.clone()) {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(error) => problems.push(Problem::new(
-                &format!("outcome[{at}]"),
-                error.message(),
-                "keys: name, kind, terms, items, open, close, severity",
-            )),
-        }
-    }
-    outcomes
-}
 
 /// Whether a profile is named.
 pub(super) fn names_profile(user: &Table) -> bool {

@@ -9,14 +9,14 @@ use super::turn::{Turn, is_firing};
 use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
 use super::{conversations, events, image, items, touch};
 use crate::model::{Scored, Timestamp, hash64};
-use crate::rules::TABLE;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// For [`Engine::warm`]; larger on few machines, and then it only reads some bytes for nothing.
 const CACHE_LINE_BYTES: usize = 64;
 
-/// Net openings of alerts by rule.
-pub(super) type Opened = [i64; TABLE.len()];
+/// Openings (1) and ends (−1) of alerts, by the rule's place ([`Settings::place_of`]).
+pub(super) type Opened = Vec<(usize, i64)>;
 
 /// All customers of one partition. See the module documentation of `engine` for the life of a transaction.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ pub struct Engine {
     pub(super) store: Store,
     scratch: Customer,
     buffer: Vec<u8>,
-    open: Opened,
-    open_committed: Opened,
+    /// Open alerts by the rule's place.
+    open: Vec<i64>,
+    open_committed: Vec<i64>,
 }
 
 impl Engine {
@@ -34,14 +35,8 @@ impl Engine {
     #[must_use]
     pub fn new(settings: Arc<Settings>) -> Self {
         let (store, scratch) = (Store::default(), Customer::default());
-        Self {
-            settings,
-            store,
-            scratch,
-            buffer: Vec::new(),
-            open: Opened::default(),
-            open_committed: Opened::default(),
-        }
+        let open = vec![0; settings.kinds().count()];
+        Self { settings, store, scratch, buffer: Vec::new(), open_committed: open.clone(), open }
     }
 
     /// Applies one input; answers are appended to `out`, which the caller owns and reuses.
@@ -57,13 +52,13 @@ impl Engine {
     /// Makes everything since the last commit final.
     pub fn commit(&mut self) {
         self.store.commit();
-        self.open_committed = self.open;
+        self.open_committed.copy_from_slice(&self.open);
     }
 
     /// Takes everything since the last commit back.
     pub fn rollback(&mut self) {
         self.store.rollback();
-        self.open = self.open_committed;
+        self.open.copy_from_slice(&self.open_committed);
     }
 
     /// When the next timer is due; a tick at or after it fires something.
@@ -110,11 +105,11 @@ impl Engine {
     pub fn restore(&mut self, customer_id: &str, bytes: &[u8]) -> Result<Slot, ImageError> {
         image::read(bytes, &mut self.scratch)?;
         let deadline = self.scratch.deadline(&self.settings);
-        let opened = open_alerts(&self.scratch);
+        let opened = open_alerts(&self.scratch, &self.settings);
         self.discard(customer_id);
         let slot = self.store.restore(customer_id, bytes, deadline);
-        add(&mut self.open, opened, 1);
-        self.open_committed = self.open;
+        add(&mut self.open, &opened, 1);
+        self.open_committed.copy_from_slice(&self.open);
         Ok(Slot(slot))
     }
 
@@ -122,10 +117,10 @@ impl Engine {
     pub fn discard(&mut self, customer_id: &str) {
         let Some(slot) = self.store.find(customer_id) else { return };
         if image::read(self.store.packed(slot), &mut self.scratch).is_ok() {
-            add(&mut self.open, open_alerts(&self.scratch), -1);
+            add(&mut self.open, &open_alerts(&self.scratch, &self.settings), -1);
         }
         self.store.discard(customer_id);
-        self.open_committed = self.open;
+        self.open_committed.copy_from_slice(&self.open);
     }
 
     /// Reads a customer's memory and forgets it. Whoever does so for several customers before applying their touchpoints
@@ -143,22 +138,25 @@ impl Engine {
         self.store.customers()
     }
 
-    /// Open alerts by kind, in the order of `rules::TABLE`, as committed.
+    /// Open alerts by kind, in the order of `rules::TABLE`, own rules after it, as committed.
     #[must_use]
-    pub fn open_alerts(&self) -> Vec<(&'static str, u64)> {
+    pub fn open_alerts(&self) -> Vec<(Cow<'static, str>, u64)> {
         let open = self.open_committed.iter().map(|open| u64::try_from(*open).unwrap_or(0));
-        TABLE.iter().map(|row| row.name).zip(open).collect()
+        self.settings.kinds().zip(open).collect()
     }
 
     /// Goes on under other settings: the timers follow them, nothing else changes until a customer is read again. Call it
     /// between transactions only.
     pub fn configure(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
+        self.open = vec![0; self.settings.kinds().count()];
         for slot in self.store.slots() {
             if unpack(self.store.packed(slot), &mut self.scratch) {
+                add(&mut self.open, &open_alerts(&self.scratch, &self.settings), 1);
                 self.store.reschedule(slot, self.scratch.deadline(&self.settings));
             }
         }
+        self.open_committed = self.open.clone();
         self.store.settle_front();
     }
 
@@ -202,7 +200,7 @@ impl Engine {
                 out.push(Output::Refused(event, Limit::CustomerBytes));
             } else {
                 let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
-                self.keep(slot, &customer, alert_changed, opened);
+                self.keep(slot, &customer, alert_changed, &opened);
             }
         }
         self.scratch = customer;
@@ -229,10 +227,10 @@ impl Engine {
             let alert_changed = fire(&self.settings, &mut customer, &id, deadline, &mut opened, out);
             if forgotten {
                 self.store.vacate(slot);
-                add(&mut self.open, opened, 1);
+                add(&mut self.open, &opened, 1);
                 out.push(Output::Expired(id));
             } else {
-                self.pack(slot, &customer, alert_changed, opened);
+                self.pack(slot, &customer, alert_changed, &opened);
             }
         }
         self.scratch = customer;
@@ -245,13 +243,13 @@ impl Engine {
             let now = self.scratch.now;
             let mut turn = Turn::new(&self.settings, customer_id, None, now, &mut opened, out);
             events::end_all(&mut turn, &self.scratch, why.as_str());
-            add(&mut self.open, opened, 1);
+            add(&mut self.open, &opened, 1);
         }
         self.store.vacate(slot);
         out.push(Output::Expired(Arc::from(customer_id)));
     }
 
-    fn pack(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
+    fn pack(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: &Opened) {
         self.write(customer);
         self.keep(slot, customer, alert_changed, opened);
     }
@@ -262,7 +260,7 @@ impl Engine {
     }
 
     /// Puts what was written in a customer's place.
-    fn keep(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: Opened) {
+    fn keep(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: &Opened) {
         self.store.replace(slot, &self.buffer, customer.deadline(&self.settings), alert_changed);
         add(&mut self.open, opened, 1);
     }
@@ -273,19 +271,16 @@ fn unpack(packed: &[u8], customer: &mut Customer) -> bool {
     !packed.is_empty() && image::read(packed, customer).is_ok()
 }
 
-fn open_alerts(customer: &Customer) -> Opened {
-    let mut open = Opened::default();
-    for alert in customer.alerts.iter().filter(|alert| is_firing(alert.state)) {
-        if let Some(count) = open.get_mut(usize::from(alert.kind as u8)) {
-            *count += 1;
-        }
-    }
-    open
+fn open_alerts(customer: &Customer, settings: &Settings) -> Opened {
+    let firing = customer.alerts.iter().filter(|alert| is_firing(alert.state));
+    firing.filter_map(|alert| Some((settings.place_of(alert.kind, &alert.detail)?, 1))).collect()
 }
 
-fn add(open: &mut Opened, opened: Opened, sign: i64) {
-    for (open, opened) in open.iter_mut().zip(opened) {
-        *open += sign * opened;
+fn add(open: &mut [i64], opened: &Opened, sign: i64) {
+    for (place, net) in opened {
+        if let Some(open) = open.get_mut(*place) {
+            *open += sign * net;
+        }
     }
 }
 

@@ -151,13 +151,24 @@ pub(super) struct Journey {
     pub(super) stalled: bool,
 }
 
+/// What tells alerts of one kind about one item apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Detail {
+    /// There is one of the kind.
+    #[default]
+    Only,
+    /// The outcome it warns of.
+    Outcome(Name),
+    /// The own rule, by name: it may be gone from the configuration, and the name must still be told.
+    Own(Arc<str>),
+}
+
 /// An alert that is not OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AlertState {
     pub(super) kind: Kind,
     pub(super) item: Option<Item>,
-    /// The outcome it warns of.
-    pub(super) outcome: Option<Name>,
+    pub(super) detail: Detail,
     pub(super) state: State,
     pub(super) alert_id: u64,
     pub(super) revision: u32,
@@ -332,10 +343,10 @@ impl Customer {
     pub(super) fn deadline(&self, settings: &Settings) -> Timestamp {
         let rules = &settings.rules;
         let alerts = self.alerts.iter().filter_map(|alert| {
-            let lifecycle = rules.lifecycle(alert.kind);
-            if !lifecycle.enabled {
+            let Some(lifecycle) = settings.lifecycle(alert.kind, &alert.detail).filter(|lifecycle| lifecycle.enabled)
+            else {
                 return Some(self.now);
-            }
+            };
             // A level moves with time alone, so it is read once a day while it fires.
             let daily = matches!(alert.state, State::Firing { closing: None, .. }) && alert.kind.is_level();
             let daily = daily.then(|| self.now.plus(DAY_MS));
@@ -352,7 +363,9 @@ impl Customer {
             .filter_map(|conversation| conversation.turns.last())
             .map(|last| last.time.plus(gap_ms));
         let items = super::pressure::deadline(self, settings, self.now);
-        let first = alerts.chain(journeys).chain(conversations).chain(self.silence_deadline(rules)).chain(items).min();
+        let own = super::own_rules::deadline(self, settings);
+        let others = [self.silence_deadline(rules), items, own];
+        let first = alerts.chain(journeys).chain(conversations).chain(others.into_iter().flatten()).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
     }
@@ -380,6 +393,11 @@ impl Customer {
     /// When it is forgotten.
     pub(super) const fn forget_at(&self, settings: &Settings) -> Timestamp {
         self.latest.plus(settings.timing.forget_after.0)
+    }
+
+    /// The last scored touchpoint that is remembered.
+    pub(super) fn last_scored(&self) -> Option<&Recent> {
+        self.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO)
     }
 
     /// Mean time between touchpoints; none with fewer than two.

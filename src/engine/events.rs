@@ -1,10 +1,10 @@
 //! What a touchpoint, or the passing of time, means for the rules: gathers each rule's facts and judges them.
 
-use super::customer::{Customer, Mark};
+use super::customer::{AlertState, Customer, Mark};
 use super::figures::{self, Derived};
-use super::item_rules;
 use super::turn::{Basis, Subject, Turn};
 use super::{contacts, conversations, failures, journeys, sessions, voice};
+use super::{item_rules, own_rules};
 use crate::model::{Item, ItemType, Micro, Scored, Timestamp};
 use crate::rules::catalogue::KindEntry;
 use crate::rules::{Kind, Reading, Verdict, expectation_gap, sentiment_drop, silent_after_bad};
@@ -34,6 +34,7 @@ pub(super) fn read_touchpoint(
     sessions::read(turn, customer, scored, entry);
     journeys::start(turn, customer, scored, entry);
     item_rules::read(turn, customer, derived, entry.is_some_and(|entry| entry.kind.purchase));
+    own_rules::read(turn, customer, derived);
     close_over(turn, customer);
 }
 
@@ -46,6 +47,7 @@ pub(super) fn read_timers(turn: &mut Turn<'_>, customer: &mut Customer, derived:
     close_over(turn, customer);
     read_waiting(turn, customer);
     item_rules::read(turn, customer, derived, false);
+    own_rules::read(turn, customer, derived);
     journeys::forget_told(customer);
 }
 
@@ -101,11 +103,12 @@ fn judge_level(
     }
 }
 
-/// The touchpoint behind this reading: the one at hand, else the last scored one.
-fn origin(turn: &Turn<'_>, customer: &Customer) -> Mark {
+/// The touchpoint behind this reading: the one at hand, else the last scored one, else the last one, of which no more is
+/// remembered than which it was.
+pub(super) fn origin(turn: &Turn<'_>, customer: &Customer) -> Mark {
     let unknown = Mark {
         time: customer.latest,
-        event: crate::model::EventHash(0),
+        event: crate::model::EventHash(customer.seen.last().map_or(0, |event| u64::from_le_bytes(*event))),
         kind: crate::model::Name(0),
         channel: crate::model::Channel::Other,
         value: Micro::ZERO,
@@ -152,21 +155,24 @@ fn read_silence(turn: &mut Turn<'_>, customer: &mut Customer) {
 /// Alerts of rules that read touchpoints, not levels: time can only end them or their cool-down.
 fn read_waiting(turn: &mut Turn<'_>, customer: &mut Customer) {
     let now = customer.now;
-    let rules = &turn.settings.rules;
+    let settings = turn.settings;
+    let in_force =
+        |alert: &AlertState| settings.lifecycle(alert.kind, &alert.detail).filter(|lifecycle| lifecycle.enabled);
     let due: Vec<_> = customer
         .alerts
         .iter()
-        .filter(|alert| !alert.kind.reads_levels() || !rules.lifecycle(alert.kind).enabled)
-        .filter(|alert| {
-            let lifecycle = rules.lifecycle(alert.kind);
-            !lifecycle.enabled || alert.state.deadline(lifecycle).is_some_and(|deadline| deadline <= now)
+        .filter(|alert| match in_force(alert) {
+            Some(lifecycle) => {
+                !alert.kind.reads_levels() && alert.state.deadline(lifecycle).is_some_and(|deadline| deadline <= now)
+            }
+            None => true,
         })
         .cloned()
         .collect();
     for alert in due {
-        if !rules.lifecycle(alert.kind).enabled {
+        if in_force(&alert).is_none() {
             turn.end(customer, &alert, "rule_removed");
-            customer.alerts.retain(|known| known.kind != alert.kind || known.item != alert.item);
+            customer.alerts.retain(|known| known.alert_id != alert.alert_id);
             continue;
         }
         let reading = Reading {

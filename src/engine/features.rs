@@ -34,7 +34,8 @@ use super::pressure::{self, Term};
 use super::settings::Items;
 use super::{Engine, Output, Settings, image, week};
 use crate::model::time::DAY_MS;
-use crate::model::{Micro, Name, Timestamp};
+use crate::model::{Evidence, Micro, Name, TermKind, Timestamp};
+use crate::rules::expression::{Figure, Type};
 
 /// What a column's whole number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +66,7 @@ pub struct Column {
 
 /// Where a column's value comes from; numbers are places in the settings' lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Index,
     Perception,
     Expectation,
@@ -75,35 +76,103 @@ enum Source {
     Effort,
     Remembered,
     Risk(usize),
+    Since(Clock),
     Touchpoints7,
     Inbound7,
-    Silence,
     Past,
     PastBad,
     OtherItems,
     Weight,
-    ScoredAge,
     InboundEffort,
     Purchases,
-    Recency,
     RecencyRatio,
-    ItemAge,
     ItemTouchpoints,
-    StageAge,
     Stage,
-    SinceInbound,
     Handled,
     Measure(usize),
     MeasureSum(usize),
     Promise(Name, Wait),
     Segment(usize),
+    Touchpoints,
+    Failures,
+    Tier,
+    CustomerSegment,
+    LastScore,
 }
+
+impl Source {
+    /// Whether it is of an item.
+    const fn is_of_item(self) -> bool {
+        matches!(
+            self,
+            Self::Pressure
+                | Self::Risk(_)
+                | Self::Since(Clock::Item | Clock::Stage | Clock::Inbound | Clock::Opened(_) | Clock::Due(_))
+                | Self::ItemTouchpoints
+                | Self::Stage
+                | Self::Handled
+                | Self::Measure(_)
+                | Self::MeasureSum(_)
+                | Self::Promise(..)
+                | Self::Segment(_)
+        )
+    }
+
+    /// Whether it rests on the terms of the item's risk.
+    pub(super) const fn has_terms(self) -> bool {
+        matches!(self, Self::Pressure | Self::Risk(_))
+    }
+
+    /// Of what grows by itself, a ms each ms: since when.
+    pub(super) fn since(self, customer: &Customer, item: Option<&OpenItem>) -> Option<Timestamp> {
+        if let Self::Since(clock) = self { clock.since(customer, item) } else { None }
+    }
+}
+
+/// What the time since is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    First,
+    Last,
+    Scored,
+    Purchase,
+    Item,
+    Stage,
+    Inbound,
+    Opened(Name),
+    Due(Name),
+}
+
+impl Clock {
+    fn since(self, customer: &Customer, item: Option<&OpenItem>) -> Option<Timestamp> {
+        let open = |name| item?.open_promises().find(|promise| promise.name == name);
+        match self {
+            Self::First => (customer.touchpoints > 0).then_some(customer.first_seen),
+            Self::Last => (customer.touchpoints > 0).then_some(customer.latest),
+            Self::Scored => customer.last_scored().map(|recent| recent.mark.time),
+            Self::Purchase => customer.purchases.last(),
+            Self::Item => item.map(|item| item.opened),
+            Self::Stage => item?.stage.map(|(since, _)| since),
+            Self::Inbound => item?.last_in,
+            Self::Opened(name) => open(name).map(|promise| promise.opened_at),
+            Self::Due(name) => open(name)?.due,
+        }
+    }
+}
+
+/// Figures for own rules besides the columns: counts, and what is not for training.
+const RULE_FIGURES: [(&str, Unit, Source); 6] = [
+    ("c.n", Unit::Count, Source::Touchpoints),
+    ("c.known", Unit::Ms, Source::Since(Clock::First)),
+    ("c.failures", Unit::Count, Source::Failures),
+    ("c.tier", Unit::Category, Source::Tier),
+    ("c.segment", Unit::Category, Source::CustomerSegment),
+    ("x.last", Unit::Micro, Source::LastScore),
+];
 
 /// What of a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Open,
-    Overdue,
+pub(super) enum Wait {
     Kept,
     KeptLate,
     Promised,
@@ -149,7 +218,8 @@ impl Features {
         self.outputs.clear();
         customer.now = customer.now.max(at);
         customer.panes.advance(customer.now);
-        let moment = Moment::new(customer, settings, item);
+        let derived = derive(customer, settings);
+        let moment = Moment::of(customer, settings, &derived, item);
         self.values.clear();
         self.values.extend(self.columns.iter().map(|column| moment.value(column.source)));
         &self.values
@@ -183,28 +253,28 @@ fn columns(settings: &Settings) -> Vec<Column> {
     columns.extend([
         feature("c.n7", Unit::Count, Source::Touchpoints7),
         feature("c.in7", Unit::Count, Source::Inbound7),
-        feature("c.silence", Unit::Ms, Source::Silence),
+        feature("c.silence", Unit::Ms, Source::Since(Clock::Last)),
         feature("c.past", Unit::Count, Source::Past),
         feature("c.past_bad", Unit::Count, Source::PastBad),
         feature("c.open_items", Unit::Count, Source::OtherItems),
         feature("x.p", Unit::Micro, Source::Perception),
         feature("x.W7", Unit::Micro, Source::Weight),
-        feature("x.last_age", Unit::Ms, Source::ScoredAge),
+        feature("x.last_age", Unit::Ms, Source::Since(Clock::Scored)),
         feature("x.effort", Unit::Micro, Source::InboundEffort),
     ]);
     if settings.catalogue.has_purchases() {
         columns.extend([
             feature("r.n", Unit::Count, Source::Purchases),
-            feature("r.recency", Unit::Ms, Source::Recency),
+            feature("r.recency", Unit::Ms, Source::Since(Clock::Purchase)),
             feature("r.ratio", Unit::Micro, Source::RecencyRatio),
         ]);
     }
     columns.extend([
-        feature("i.age", Unit::Ms, Source::ItemAge),
+        feature("i.age", Unit::Ms, Source::Since(Clock::Item)),
         feature("i.n", Unit::Count, Source::ItemTouchpoints),
-        feature("i.stage_age", Unit::Ms, Source::StageAge),
+        feature("i.stage_age", Unit::Ms, Source::Since(Clock::Stage)),
         feature("i.stage", Unit::Category, Source::Stage),
-        feature("i.since_in", Unit::Ms, Source::SinceInbound),
+        feature("i.since_in", Unit::Ms, Source::Since(Clock::Inbound)),
         feature("i.dur", Unit::Ms, Source::Handled),
     ]);
     for (at, measure) in settings.items.measures.iter().enumerate() {
@@ -216,13 +286,34 @@ fn columns(settings: &Settings) -> Vec<Column> {
     let promises = settings.catalogue.promises().map(|(name, _)| (settings.catalogue.text(name), name));
     // By name, not by hash.
     for (text, name) in std::collections::BTreeMap::from_iter(promises) {
-        columns.extend(
-            WAITS.map(|(wait, word, unit)| feature(&format!("p.{text}.{word}"), unit, Source::Promise(name, wait))),
-        );
+        columns.extend(WAITS.map(|(source, word, unit)| feature(&format!("p.{text}.{word}"), unit, source(name))));
     }
     let segments = settings.items.segments.iter().enumerate();
     columns.extend(segments.map(|(at, name)| feature(&format!("g.{name}"), Unit::Category, Source::Segment(at))));
     columns
+}
+
+/// Every figure that an own rule may name, and where its value comes from: none of what no score may use.
+pub(super) fn rule_figures(settings: &Settings) -> (Vec<Figure>, Vec<(Source, Unit)>) {
+    let columns = columns(settings)
+        .into_iter()
+        .filter(|column| !column.is_protected)
+        .map(|column| (column.name, column.unit, column.source));
+    let more = RULE_FIGURES.map(|(name, unit, source)| (name.to_owned(), unit, source));
+    let figure = |(name, unit, source): (String, Unit, Source)| {
+        let figure = Figure {
+            name,
+            unit: match unit {
+                Unit::Count | Unit::Micro => Type::Number,
+                Unit::Ms => Type::Duration,
+                Unit::Category => Type::Category,
+            },
+            grows: matches!(source, Source::Since(_)),
+            of_item: source.is_of_item(),
+        };
+        (figure, (source, unit))
+    };
+    columns.chain(more).map(figure).unzip()
 }
 
 /// Whether a column reads an attribute that no score may use.
@@ -236,28 +327,41 @@ fn is_protected(items: &Items, source: Source) -> bool {
     }
 }
 
+type SourceOf = fn(Name) -> Source;
+
 /// The columns of each promise.
-const WAITS: [(Wait, &str, Unit); 6] = [
-    (Wait::Open, "open", Unit::Ms),
-    (Wait::Overdue, "overdue", Unit::Ms),
-    (Wait::Kept, "kept", Unit::Ms),
-    (Wait::KeptLate, "kept_late", Unit::Ms),
-    (Wait::Promised, "len", Unit::Ms),
-    (Wait::Surprise, "surprise", Unit::Micro),
+const WAITS: [(SourceOf, &str, Unit); 6] = [
+    (|name| Source::Since(Clock::Opened(name)), "open", Unit::Ms),
+    (|name| Source::Since(Clock::Due(name)), "overdue", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Kept), "kept", Unit::Ms),
+    (|name| Source::Promise(name, Wait::KeptLate), "kept_late", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Promised), "len", Unit::Ms),
+    (|name| Source::Promise(name, Wait::Surprise), "surprise", Unit::Micro),
 ];
 
 /// A customer, and one of their items, at the customer's own time.
-struct Moment<'a> {
+pub(super) struct Moment<'a> {
     customer: &'a Customer,
     settings: &'a Settings,
-    derived: Derived,
+    derived: &'a Derived,
     item: Option<&'a OpenItem>,
     terms: Vec<Term>,
 }
 
 impl<'a> Moment<'a> {
-    fn new(customer: &'a Customer, settings: &'a Settings, item: Option<&str>) -> Self {
-        let derived = derive(customer, settings);
+    /// `terms` are those of the item's risk; none where no figure rests on them.
+    pub(super) const fn new(
+        customer: &'a Customer,
+        settings: &'a Settings,
+        derived: &'a Derived,
+        item: Option<&'a OpenItem>,
+        terms: Vec<Term>,
+    ) -> Self {
+        Self { customer, settings, derived, item, terms }
+    }
+
+    /// Of the item with this id; without one, of the open item with the highest pressure.
+    fn of(customer: &'a Customer, settings: &'a Settings, derived: &'a Derived, item: Option<&str>) -> Self {
         let at = derived.at;
         let item = match item {
             // An id that is used again: the open one, else the latest.
@@ -268,10 +372,10 @@ impl<'a> Moment<'a> {
             None => pressure::most_pressing(customer, settings, at).map(|(item, _)| item),
         };
         let terms = item.map(|item| pressure::terms(customer, item, settings, at, derived.figures.perception));
-        Self { customer, settings, derived, item, terms: terms.unwrap_or_default() }
+        Self::new(customer, settings, derived, item, terms.unwrap_or_default())
     }
 
-    fn value(&self, source: Source) -> Option<i64> {
+    pub(super) fn value(&self, source: Source) -> Option<i64> {
         let Self { customer, settings, derived, item, .. } = *self;
         let figures = &derived.figures;
         match source {
@@ -291,7 +395,7 @@ impl<'a> Moment<'a> {
             Source::Touchpoints7 => Some(week::counts(&customer.week, derived.at).0),
             Source::Inbound7 => Some(week::counts(&customer.week, derived.at).1),
             Source::InboundEffort => Some(week::effort(&customer.week, derived.at).0),
-            Source::Silence => (customer.touchpoints > 0).then(|| self.age(customer.latest)),
+            Source::Since(clock) => clock.since(customer, item).map(|since| derived.at.since(since)),
             Source::Past => Some(i64::from(customer.past) + self.others(|item| !item.is_open())),
             Source::PastBad => {
                 let bad = |item: &OpenItem| !item.is_open() && item.is_bad(&settings.catalogue);
@@ -299,18 +403,10 @@ impl<'a> Moment<'a> {
             }
             Source::OtherItems => Some(self.others(OpenItem::is_open)),
             Source::Weight => Some(derived.perception_sum.w),
-            Source::ScoredAge => {
-                let scored = customer.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO);
-                scored.map(|recent| self.age(recent.mark.time))
-            }
             Source::Purchases => (customer.purchases.count > 0).then_some(i64::from(customer.purchases.count)),
-            Source::Recency => customer.purchases.last().map(|last| self.age(last)),
             Source::RecencyRatio => self.recency_ratio(),
-            Source::ItemAge => item.map(|item| self.age(item.opened)),
             Source::ItemTouchpoints => item.map(|item| i64::from(item.touchpoints)),
-            Source::StageAge => item?.stage.map(|(since, _)| self.age(since)),
             Source::Stage => item?.stage.map(|(_, stage)| i64::from(stage.0)),
-            Source::SinceInbound => item?.last_in.map(|last| self.age(last)),
             Source::Handled => item.map(|item| item.handled_ms),
             Source::Measure(at) => {
                 let counted = settings.items.measures.get(at)?.counts.is_some();
@@ -326,6 +422,14 @@ impl<'a> Moment<'a> {
                 .iter()
                 .find(|(index, ..)| usize::from(*index) == at)
                 .map(|(.., value)| i64::from(value.0)),
+            Source::Touchpoints => i64::try_from(customer.touchpoints).ok(),
+            Source::Failures => {
+                let since = derived.at.minus(settings.rules.double_deviation.window.0);
+                i64::try_from(customer.failures.iter().filter(|failure| failure.mark.time > since).count()).ok()
+            }
+            Source::Tier => customer.tier.as_ref().map(|(_, tier)| i64::from(Name::of(tier).0)),
+            Source::CustomerSegment => customer.segment.as_ref().map(|(_, segment)| i64::from(Name::of(segment).0)),
+            Source::LastScore => customer.last_scored().map(|recent| recent.own().value.0),
         }
     }
 
@@ -339,10 +443,7 @@ impl<'a> Moment<'a> {
     }
 
     fn wait(&self, promise: &Promise, wait: Wait) -> Option<i64> {
-        let open = promise.is_open() && self.item.is_some_and(OpenItem::is_open);
         match wait {
-            Wait::Open => open.then(|| self.age(promise.opened_at)),
-            Wait::Overdue => promise.due.filter(|_| open).map(|due| self.age(due)),
             Wait::Kept => promise.closed_at.map(|closed| closed.since(promise.opened_at)),
             Wait::KeptLate => Some(promise.closed_at?.since(promise.due?)),
             Wait::Promised => promise.due.map(|due| due.since(promise.opened_at)),
@@ -353,12 +454,23 @@ impl<'a> Moment<'a> {
         }
     }
 
+    /// The lines that sum to a pressure or risk; none of other figures.
+    pub(super) fn term_lines(&self, source: Source) -> Vec<Evidence> {
+        let of_pressure = [TermKind::Due, TermKind::LongWait, TermKind::NoAnswer];
+        let outcome = if let Source::Risk(at) = source { self.settings.outcomes.get(at) } else { None };
+        let adds = |term: &&Term| match outcome {
+            Some((_, outcome)) => outcome.terms.contains(&term.kind),
+            None => source == Source::Pressure && of_pressure.contains(&term.kind),
+        };
+        self.terms.iter().filter(adds).map(Term::evidence).collect()
+    }
+
     fn recency_ratio(&self) -> Option<i64> {
         let purchases = &self.customer.purchases;
         let gaps = i64::from(purchases.count) - 1;
         let last = purchases.last().filter(|_| gaps > 0)?;
         let gap_ms = last.since(purchases.first) / gaps;
-        Some(Micro::ratio(self.age(last), Micro::SCALE, gap_ms + DAY_MS).0)
+        Some(Micro::ratio(self.derived.at.since(last), Micro::SCALE, gap_ms + DAY_MS).0)
     }
 
     /// How many of the other items are so.
@@ -366,9 +478,5 @@ impl<'a> Moment<'a> {
         let is_other = |item: &&OpenItem| self.item.is_none_or(|own| !std::ptr::eq(own, *item));
         let count = self.customer.items.iter().filter(is_other).filter(|item| is_so(item)).count();
         i64::try_from(count).unwrap_or(i64::MAX)
-    }
-
-    fn age(&self, since: Timestamp) -> i64 {
-        self.derived.at.since(since)
     }
 }

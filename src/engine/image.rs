@@ -9,8 +9,8 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Episode, FailureMark, Friction,
-    Journey, Mark, Recent, Recovery, Session,
+    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Detail, Episode, FailureMark,
+    Friction, Journey, Mark, Recent, Recovery, Session,
 };
 use super::week::{QUARTER_MS, Quarter};
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
@@ -304,7 +304,17 @@ impl Writer<'_> {
                 self.out.push(severity as u8);
             }
         }
-        self.option(alert.outcome.as_ref(), |writer, outcome| writer.u64(outcome.0.into()));
+        match &alert.detail {
+            Detail::Only => self.out.push(0),
+            Detail::Outcome(outcome) => {
+                self.out.push(1);
+                self.u64(outcome.0.into());
+            }
+            Detail::Own(rule) => {
+                self.out.push(2);
+                self.text(rule);
+            }
+        }
         put_hash(self.out, alert.alert_id);
         self.u64(alert.revision.into());
         self.mark(&alert.origin);
@@ -437,12 +447,17 @@ impl Parser<'_> {
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
             _ => return Err(Damaged),
         };
-        let outcome = self.option(Self::name)?;
+        let detail = match self.reader.u8()? {
+            0 => Detail::Only,
+            1 => Detail::Outcome(self.name()?),
+            2 => Detail::Own(self.text()?),
+            _ => return Err(Damaged),
+        };
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
         let (origin, figure) = (self.mark()?, self.reader.u8()?);
         let before = self.option(|parser| parser.reader.i64().map(Micro))?;
         let threshold = Micro(self.reader.i64()?);
-        Ok(AlertState { kind, item, outcome, state, alert_id, revision, origin, figure, before, threshold })
+        Ok(AlertState { kind, item, detail, state, alert_id, revision, origin, figure, before, threshold })
     }
 
     fn figures(&mut self) -> Result<Figures, Damaged> {

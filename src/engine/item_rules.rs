@@ -1,12 +1,12 @@
 //! The rules that read open items: `promise_overdue`, `outcome_risk`, `churn_risk`.
 
-use super::customer::{AlertState, Customer};
+use super::customer::{AlertState, Customer, Detail};
 use super::figures::Derived;
 use super::items::{OpenItem, Promise};
 use super::pressure::{risk, terms};
 use super::settings::Settings;
-use super::turn::{Basis, Subject, Turn};
-use crate::model::{Evidence, Micro, Name, TermKind, Timestamp};
+use super::turn::{Basis, Subject, Told, Turn};
+use crate::model::{Evidence, Micro, TermKind, Timestamp};
 use crate::rules::outcome_risk::{Outcome, OutcomeKind};
 use crate::rules::promises::PromiseEntry;
 use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_overdue};
@@ -14,7 +14,7 @@ use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_ove
 /// A reading of one rule about one item.
 struct Read {
     subject: Subject,
-    outcome: Option<Name>,
+    detail: Detail,
     reading: Reading,
     evidence: Vec<Evidence>,
 }
@@ -36,13 +36,13 @@ pub(super) fn read(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Deriv
     if known_before {
         read_stranded(customer, &mut reads);
     }
-    for Read { subject, outcome, reading, evidence } in reads {
-        turn.judge_outcome(customer, &subject, outcome, reading, Basis::Lines(&evidence));
+    for Read { subject, detail, reading, evidence } in reads {
+        turn.judge_detail(customer, &subject, &detail, reading, Told::new(Basis::Lines(&evidence)));
     }
 }
 
-fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, outcome: Option<Name>) -> bool {
-    let same = |alert: &AlertState| alert.kind == kind && alert.outcome == outcome;
+fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, detail: &Detail) -> bool {
+    let same = |alert: &AlertState| alert.kind == kind && alert.detail == *detail;
     customer.alerts.iter().any(|alert| same(alert) && alert.item.as_ref() == Some(&item.item))
 }
 
@@ -60,7 +60,7 @@ fn most_overdue<'i>(item: &'i OpenItem, settings: &Settings, now: Timestamp) -> 
 
 fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads: &mut Vec<Read>) {
     let overdue = most_overdue(item, settings, customer.now);
-    if overdue.is_none() && !is_known(customer, Kind::PromiseOverdue, item, None) {
+    if overdue.is_none() && !is_known(customer, Kind::PromiseOverdue, item, &Detail::Only) {
         return;
     }
     let mut origin = item.opener.at(item.opened);
@@ -80,7 +80,7 @@ fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads
     let reading = promise_overdue::read(&settings.rules.promise_overdue, verdict);
     let line = Evidence { term: Some((TermKind::Due, label)), ..origin.evidence(reading.after) };
     let subject = Subject { kind: Kind::PromiseOverdue, item: Some(item.item.clone()), origin };
-    reads.push(Read { subject, outcome: None, reading, evidence: vec![line] });
+    reads.push(Read { subject, detail: Detail::Only, reading, evidence: vec![line] });
 }
 
 fn read_outcomes(
@@ -94,7 +94,7 @@ fn read_outcomes(
     for (name, outcome) in settings.outcomes.iter().filter(|(_, outcome)| outcome.is_about(item.item.item_type)) {
         let risk = risk(outcome, &terms);
         let (kind, reading) = read_outcome(customer, settings, outcome, risk, purchased);
-        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, Some(*name)) {
+        if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, &Detail::Outcome(*name)) {
             let own = terms.iter().filter(|term| outcome.terms.contains(&term.kind));
             let mut evidence: Vec<Evidence> = own.map(super::pressure::Term::evidence).collect();
             let origin = item.opener.at(item.opened);
@@ -102,7 +102,7 @@ fn read_outcomes(
                 evidence.push(origin.evidence(Micro::ZERO));
             }
             let subject = Subject { kind, item: Some(item.item.clone()), origin };
-            reads.push(Read { subject, outcome: Some(*name), reading, evidence });
+            reads.push(Read { subject, detail: Detail::Outcome(*name), reading, evidence });
         }
     }
 }
@@ -120,7 +120,7 @@ fn read_outcome(
             (Kind::OutcomeRisk, outcome_risk::read(lifecycle, outcome, risk))
         }
         OutcomeKind::ChurnRisk => {
-            let last = customer.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO);
+            let last = customer.last_scored();
             let bad = last.is_some_and(|recent| recent.mark.value < Micro::ZERO);
             let failed = customer.failures.iter().any(|failure| failure.recovered.is_none());
             let facts = churn_risk::Facts { risk, unhappy: bad || failed, purchased };
@@ -133,7 +133,7 @@ fn read_outcome(
 fn read_stranded(customer: &Customer, reads: &mut Vec<Read>) {
     for alert in customer.alerts.iter().filter(|alert| alert.kind.is_about_promises()) {
         let same = |read: &Read| {
-            (read.subject.kind, &read.subject.item, read.outcome) == (alert.kind, &alert.item, alert.outcome)
+            (read.subject.kind, &read.subject.item, &read.detail) == (alert.kind, &alert.item, &alert.detail)
         };
         if reads.iter().any(same) {
             continue;
@@ -146,6 +146,6 @@ fn read_stranded(customer: &Customer, reads: &mut Vec<Read>) {
             threshold: alert.threshold,
         };
         let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
-        reads.push(Read { subject, outcome: alert.outcome, reading, evidence: Vec::new() });
+        reads.push(Read { subject, detail: alert.detail.clone(), reading, evidence: Vec::new() });
     }
 }

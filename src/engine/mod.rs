@@ -18,6 +18,7 @@ mod image_items;
 mod item_rules;
 mod items;
 mod journeys;
+pub mod own_rules;
 mod panes;
 mod pressure;
 mod sessions;
@@ -33,6 +34,7 @@ mod week;
 use crate::model::{
     AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use apply::Engine;
@@ -143,8 +145,10 @@ pub enum Output {
     /// An item, journey, failure, conversation or the like gave way to a newer one: the customer has
     /// `limits.open_items_max` of them.
     ItemDropped,
+    /// A reading of an own rule came to no number: one on the way was too large. The rule said nothing.
+    RuleSkipped(Arc<str>),
     /// An alert of this kind was not opened: the customer's daily cap was reached.
-    Capped(&'static str),
+    Capped(Cow<'static, str>),
 }
 
 /// A customer's place in one engine; reused after the customer is gone and that is committed. Dense from 0.
@@ -209,5 +213,5 @@ pub struct View {
     /// Breakdown of perception; the lines sum to it exactly.
     pub perception_lines: Vec<Line>,
     /// Open alerts: kind, id, severity, opened at.
-    pub open_alerts: Vec<(&'static str, u64, Severity, Timestamp)>,
+    pub open_alerts: Vec<(Cow<'static, str>, u64, Severity, Timestamp)>,
 }

@@ -143,7 +143,7 @@ pub(super) fn terms(
             add(TermKind::Size, Some(*label), measure.weight.times(log2(base + measured)), own);
         }
     }
-    let scored = customer.recent.iter().rev().find(|recent| recent.weight > Micro::ZERO);
+    let scored = customer.last_scored();
     add(TermKind::Perception, None, settings.risk.perception.times(perception), scored.map_or(own, |last| last.mark));
     if let Some(last) = customer.purchases.last() {
         let days = Micro::ratio(at.since(last).max(0), Micro::SCALE, DAY_MS);

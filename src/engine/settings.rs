@@ -1,8 +1,11 @@
 //! Settings of the engine. They are read from TOML as they stand; `config/touchline.toml` has every default.
 
+use super::customer::Detail;
+use super::own_rules::OwnRules;
 use crate::model::{Channel, Micro, Name, time::Span};
-use crate::rules::{self, catalogue::Catalogue, outcome_risk::Outcome, profile::Profile};
+use crate::rules::{self, Kind, Lifecycle, TABLE, catalogue::Catalogue, outcome_risk::Outcome, profile::Profile};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `[model]`: constants of the experience model (domain: perception, expectation, felt, index).
@@ -232,6 +235,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Rules and their thresholds.
     pub rules: rules::Settings,
+    /// The user's own rules.
+    pub own_rules: OwnRules,
     /// Context attributes, at most 8.
     pub context: Vec<Context>,
     /// Tiers whose customers' alerts are one severity higher.
@@ -239,6 +244,36 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Severity and times of a rule; none of an own rule that is gone.
+    pub(super) fn lifecycle(&self, kind: Kind, detail: &Detail) -> Option<&Lifecycle> {
+        match detail {
+            Detail::Own(name) => self.own_rules.named(name).map(|rule| &rule.lifecycle),
+            Detail::Only | Detail::Outcome(_) => self.rules.lifecycle(kind),
+        }
+    }
+
+    /// The names of all rules: `rules::TABLE`, then the user's own.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Cow<'static, str>> {
+        let own = self.own_rules.iter().map(|rule| Cow::Owned(rule.name.to_string()));
+        TABLE.iter().map(|row| Cow::Borrowed(row.name)).chain(own)
+    }
+
+    /// A rule's place among [`Self::kinds`]; none of an own rule that is gone.
+    pub(super) fn place_of(&self, kind: Kind, detail: &Detail) -> Option<usize> {
+        match detail {
+            Detail::Own(name) => Some(TABLE.len() + self.own_rules.iter().position(|rule| rule.name == *name)?),
+            Detail::Only | Detail::Outcome(_) => Some(usize::from(kind as u8)),
+        }
+    }
+
+    /// What alerts of a rule are called.
+    pub(super) fn kind_name(kind: Kind, detail: &Detail) -> Cow<'static, str> {
+        match detail {
+            Detail::Own(name) => Cow::Owned(name.to_string()),
+            Detail::Only | Detail::Outcome(_) => Cow::Borrowed(kind.name()),
+        }
+    }
+
     /// Which list of `earlier` these settings do not begin with: the state of customers names measures, segments and
     /// context attributes by their places, so new ones may only be added at the end.
     #[must_use]

@@ -1,13 +1,15 @@
 //! One reading of one customer: takes verdicts through the lifecycle and tells what changed.
 
-use super::customer::{AlertState, Customer, Mark};
+use super::apply::Opened;
+use super::customer::{AlertState, Customer, Detail, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Name, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
-use crate::rules::{FIGURES, Kind, Lifecycle, Reading, TABLE, Verdict, raised};
+use crate::rules::{FIGURES, Kind, Reading, Verdict, raised};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What an alert is about, and which touchpoint started it.
@@ -29,6 +31,19 @@ pub(super) enum Basis<'a> {
     Origin,
 }
 
+/// How an alert is told, if it is.
+pub(super) struct Told<'a> {
+    pub(super) basis: Basis<'a>,
+    /// What an own rule says.
+    pub(super) message: Option<Arc<str>>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) const fn new(basis: Basis<'a>) -> Self {
+        Self { basis, message: None }
+    }
+}
+
 /// A reading in progress.
 pub(super) struct Turn<'a> {
     pub(super) settings: &'a Settings,
@@ -44,8 +59,8 @@ pub(super) struct Turn<'a> {
     pub(super) alert_changed: bool,
     /// An alert opened or ended.
     pub(super) alerts_moved: bool,
-    /// Net openings by rule.
-    pub(super) opened: &'a mut [i64; TABLE.len()],
+    /// Openings (1) and ends (−1), by rule.
+    pub(super) opened: &'a mut Opened,
     pub(super) customer_id: Option<Arc<str>>,
 }
 
@@ -55,7 +70,7 @@ impl<'a> Turn<'a> {
         id: &'a str,
         cause: Option<&'a Scored<'a>>,
         event_time: Timestamp,
-        opened: &'a mut [i64; TABLE.len()],
+        opened: &'a mut Opened,
         out: &'a mut Vec<Output>,
     ) -> Self {
         Self {
@@ -78,39 +93,36 @@ impl<'a> Turn<'a> {
 
     /// Takes a reading through the lifecycle of its alert, and tells the world what changed.
     pub(super) fn judge(&mut self, customer: &mut Customer, subject: &Subject, reading: Reading, basis: Basis<'_>) {
-        self.judge_outcome(customer, subject, None, reading, basis);
+        self.judge_detail(customer, subject, &Detail::Only, reading, Told::new(basis));
     }
 
-    /// As [`Self::judge`], for one outcome of the item: each has an alert of its own.
-    pub(super) fn judge_outcome(
+    /// As [`Self::judge`], for one of several of the kind: each has an alert of its own.
+    pub(super) fn judge_detail(
         &mut self,
         customer: &mut Customer,
         subject: &Subject,
-        outcome: Option<Name>,
+        detail: &Detail,
         reading: Reading,
-        basis: Basis<'_>,
+        told_by: Told<'_>,
     ) {
-        let settings = self.settings;
-        let lifecycle = settings.rules.lifecycle(subject.kind);
+        let lifecycle = self.settings.lifecycle(subject.kind, detail).filter(|lifecycle| lifecycle.enabled);
+        let Some(lifecycle) = lifecycle else { return };
         let same =
-            |alert: &AlertState| alert.kind == subject.kind && alert.item == subject.item && alert.outcome == outcome;
+            |alert: &AlertState| alert.kind == subject.kind && alert.item == subject.item && alert.detail == *detail;
         let found = customer.alerts.iter().position(same);
-        if !lifecycle.enabled {
-            return;
-        }
         let known = found.and_then(|at| customer.alerts.get(at)).cloned();
         let before = known.as_ref().map(|alert| alert.state);
-        let verdict = self.raise(customer, subject.kind, reading.verdict);
+        let verdict = self.raise(customer, subject.kind, detail, reading.verdict);
         let (mut state, change) = lifecycle::step(before, verdict, customer.now, lifecycle);
         let mut alert = match known {
             Some(alert) if !matches!(before, Some(State::Cooling { .. })) => alert,
-            _ => self.fresh(subject, outcome, &reading),
+            _ => self.fresh(subject, detail, &reading),
         };
         let revised = self.out_of_order && subject.kind.is_level() && alert.origin.value != reading.after;
         let told = match change {
             Change::Opened(severity) if !self.may_open(customer) => {
                 state = lifecycle::cooling(customer.now, severity, lifecycle);
-                self.out.push(Output::Capped(subject.kind.name()));
+                self.out.push(Output::Capped(Settings::kind_name(subject.kind, detail)));
                 None
             }
             Change::Opened(severity) => Some((Phase::Opened, severity, None)),
@@ -127,7 +139,7 @@ impl<'a> Turn<'a> {
             if phase != Phase::Resolved || subject.kind.is_level() {
                 alert.take(&reading);
             }
-            self.tell(customer, &alert, lifecycle, (phase, severity, reason), basis);
+            self.tell(customer, &alert, (phase, severity, reason), told_by);
         }
         keep(customer, found, state, alert);
     }
@@ -150,15 +162,14 @@ impl<'a> Turn<'a> {
         if let State::Firing { severity, .. } = alert.state {
             let mut alert = alert.clone();
             alert.revision = alert.revision.saturating_add(1);
-            let lifecycle = self.settings.rules.lifecycle(alert.kind);
-            self.tell(customer, &alert, lifecycle, (Phase::Resolved, severity, Some(reason)), Basis::Origin);
+            self.tell(customer, &alert, (Phase::Resolved, severity, Some(reason)), Told::new(Basis::Origin));
         }
     }
 
-    fn fresh(&self, subject: &Subject, outcome: Option<Name>, reading: &Reading) -> AlertState {
-        let row = subject.kind.row();
+    fn fresh(&self, subject: &Subject, detail: &Detail, reading: &Reading) -> AlertState {
+        let name = Settings::kind_name(subject.kind, detail);
         let mut identity = Vec::with_capacity(128);
-        for part in [row.name.as_bytes(), &row.version.to_le_bytes(), self.id.as_bytes()] {
+        for part in [name.as_bytes(), &subject.kind.row().version.to_le_bytes(), self.id.as_bytes()] {
             identity.extend_from_slice(part);
             identity.push(0);
         }
@@ -167,14 +178,19 @@ impl<'a> Turn<'a> {
             identity.push(item.item_type as u8);
             identity.extend_from_slice(item.id.as_bytes());
         }
-        if let Some(outcome) = outcome {
-            identity.push(0);
-            identity.extend_from_slice(&outcome.0.to_le_bytes());
+        match detail {
+            Detail::Only => {}
+            Detail::Outcome(outcome) => {
+                identity.push(0);
+                identity.extend_from_slice(&outcome.0.to_le_bytes());
+            }
+            // Time alone may open it again after the same touchpoint.
+            Detail::Own(_) => identity.extend_from_slice(&self.event_time.0.to_le_bytes()),
         }
         let mut alert = AlertState {
             kind: subject.kind,
             item: subject.item.clone(),
-            outcome,
+            detail: detail.clone(),
             state: State::Pending { since: self.event_time },
             alert_id: hash64(&identity),
             revision: 0,
@@ -188,14 +204,15 @@ impl<'a> Turn<'a> {
     }
 
     /// One step worse for a customer of a high-value tier, and one while another kind is firing.
-    fn raise(&self, customer: &Customer, kind: Kind, verdict: Verdict) -> Verdict {
+    fn raise(&self, customer: &Customer, kind: Kind, detail: &Detail, verdict: Verdict) -> Verdict {
         // Good news does not get worse.
         let (Verdict::Open(severity), true) = (verdict, kind != Kind::RecoveryConfirmed) else { return verdict };
         let tier = customer.tier.as_ref().is_some_and(|(_, tier)| self.settings.high_value_tiers.contains(&**tier));
+        let is_other = |alert: &AlertState| alert.kind != kind || kind == Kind::Own && alert.detail != *detail;
         let second = customer
             .alerts
             .iter()
-            .any(|alert| alert.kind != kind && is_firing(alert.state) && alert.kind != Kind::RecoveryConfirmed);
+            .any(|alert| is_other(alert) && is_firing(alert.state) && alert.kind != Kind::RecoveryConfirmed);
         Verdict::Open(raised(severity, [tier, second]))
     }
 
@@ -216,9 +233,8 @@ impl<'a> Turn<'a> {
         &mut self,
         customer: &Customer,
         alert: &AlertState,
-        lifecycle: &Lifecycle,
         (phase, severity, reason): (Phase, Severity, Option<&'static str>),
-        basis: Basis<'_>,
+        Told { basis, message }: Told<'_>,
     ) {
         self.alert_changed = true;
         let net = match phase {
@@ -226,13 +242,16 @@ impl<'a> Turn<'a> {
             Phase::Updated => 0,
             Phase::Resolved => -1,
         };
-        if let Some(count) = self.opened.get_mut(usize::from(alert.kind as u8)) {
-            *count += net;
+        if let Some(place) = self.settings.place_of(alert.kind, &alert.detail).filter(|_| net != 0) {
+            self.opened.push((place, net));
         }
         self.alerts_moved |= net != 0;
+        let lifecycle = self.settings.lifecycle(alert.kind, &alert.detail);
         let after = alert.origin.value;
         let evidence = match basis {
-            Basis::Perception(derived) if FIGURES.first() == alert.figure_name().as_ref() => {
+            Basis::Perception(derived)
+                if alert.kind == Kind::Own || FIGURES.first() == alert.figure_name().as_ref() =>
+            {
                 figures::perception_evidence(customer, &self.settings.model, derived, EVIDENCE_MAX)
             }
             Basis::Lines(lines) if phase != Phase::Resolved => figures::strongest(lines.to_vec(), EVIDENCE_MAX),
@@ -244,11 +263,14 @@ impl<'a> Turn<'a> {
             phase,
             revision: alert.revision,
             customer_id: self.customer_id(),
-            kind: alert.kind.name(),
+            kind: Settings::kind_name(alert.kind, &alert.detail),
             severity,
             event_time: self.event_time,
             detected_at: customer.now,
-            figure: alert.figure_name().unwrap_or_default(),
+            figure: match &alert.detail {
+                Detail::Own(name) => Cow::Owned(self.settings.own_rules.figure_of(name).to_owned()),
+                Detail::Only | Detail::Outcome(_) => Cow::Borrowed(alert.figure_name().unwrap_or_default()),
+            },
             before: alert.before,
             after,
             threshold: alert.threshold,
@@ -257,10 +279,14 @@ impl<'a> Turn<'a> {
             stage: customer.stage.map(|(_, stage)| stage),
             channel: self.cause.map(|cause| cause.channel),
             item: alert.item.clone(),
-            outcome: alert.outcome,
+            outcome: match alert.detail {
+                Detail::Outcome(outcome) => Some(outcome),
+                Detail::Only | Detail::Own(_) => None,
+            },
             reason,
             rule_version: alert.kind.row().version,
-            suggested_action: lifecycle.suggested_action.as_deref().map(Arc::from),
+            message: message.filter(|_| phase != Phase::Resolved),
+            suggested_action: lifecycle.and_then(|lifecycle| lifecycle.suggested_action.as_deref()).map(Arc::from),
             position: self.cause.map(|cause| cause.position),
         };
         self.out.push(Output::Alert(Box::new(change)));
@@ -283,7 +309,7 @@ impl<'a> Turn<'a> {
             time: customer.now,
             before,
             after,
-            open_alerts: open.map(|alert| (alert.kind.name(), alert.alert_id)).collect(),
+            open_alerts: open.map(|alert| (Settings::kind_name(alert.kind, &alert.detail), alert.alert_id)).collect(),
             cause: self.cause.map_or(Cause::Timer, |cause| Cause::Touchpoint(cause.event)),
             evidence: figures::perception_evidence(customer, &self.settings.model, derived, 3),
             context: super::context::current(customer, self.settings),

@@ -43,7 +43,9 @@ impl Engine {
         }
         perception_lines.push(line("older touchpoints", rest));
         let open_alerts = customer.alerts.iter().filter_map(|alert| match alert.state {
-            State::Firing { since, severity, .. } => Some((alert.kind.name(), alert.alert_id, severity, since)),
+            State::Firing { since, severity, .. } => {
+                Some((Settings::kind_name(alert.kind, &alert.detail), alert.alert_id, severity, since))
+            }
             State::Pending { .. } | State::Cooling { .. } => None,
         });
         Some(View {

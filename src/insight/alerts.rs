@@ -78,6 +78,12 @@ impl Items {
         Share { part: items().filter(|item| !item.bad.is_empty()).count(), whole: items().count() }
     }
 
+    /// When which of a customer's items first turned out bad, as far as that is known.
+    pub fn bad_of(&self, customer_id: &str) -> impl Iterator<Item = (Option<&str>, Timestamp)> {
+        let items = self.customers.get(customer_id).map_or(&[][..], Vec::as_slice);
+        items.iter().filter_map(|item| Some((item.entity.as_deref(), item.bad.iter().min()?.0)))
+    }
+
     /// Judges alerts. One is right when an item it is about turned out bad after it opened; an alert about a customer is
     /// about all their items.
     #[must_use]

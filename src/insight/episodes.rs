@@ -5,6 +5,7 @@
 //! removed. Ids are not compared: they hash what began the episode, which the configuration may move.
 
 use crate::model::{Name, Timestamp};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct About {
     /// The rule's kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Whose.
     pub customer_id: Arc<str>,
     /// Id of the item.

@@ -2,13 +2,13 @@
 
 use crate::engine::Settings;
 use crate::model::{AlertChange, Evidence, ItemType, Phase, TermKind, Timestamp};
-use crate::rules::{Row, TABLE};
+use crate::rules::{TABLE, own};
 
 /// The story of one alert: its changes, in order. Empty without any.
 #[must_use]
 pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
     let Some(first) = changes.first() else { return String::new() };
-    let summary = TABLE.iter().find(|row| row.name == first.kind).map_or("", |row: &Row| row.summary);
+    let summary = TABLE.iter().find(|row| row.name == first.kind).unwrap_or(&own::ROW).summary;
     let item = first.item.as_ref().filter(|item| item.item_type != ItemType::Customer);
     let item = item.map(|item| format!(", {} {}", item.item_type.as_str(), item.id)).unwrap_or_default();
     let outcome = first.outcome.map(|outcome| format!(" ({})", settings.catalogue.text(outcome))).unwrap_or_default();
@@ -20,6 +20,7 @@ pub fn story(changes: &[AlertChange], settings: &Settings) -> String {
             text += &format!("    a touchpoint came late: seen at {}\n", clock(change.detected_at));
         }
         if change.phase != Phase::Resolved {
+            text += &change.message.as_ref().map(|message| format!("    \"{message}\"\n")).unwrap_or_default();
             text += &reasons(change, settings);
         }
     }
@@ -47,7 +48,7 @@ fn happened(change: &AlertChange) -> String {
 fn figure(change: &AlertChange) -> String {
     let AlertChange { after, threshold, .. } = change;
     let before = change.before.map(|before| format!("before {before}, ")).unwrap_or_default();
-    let words = match change.figure {
+    let words = match &*change.figure {
         "perception" => "how the customer feels, good above zero",
         "nps" => "answer to whether they would recommend us",
         "csat" => "answer in the satisfaction survey",
@@ -79,7 +80,7 @@ fn reasons(change: &AlertChange, settings: &Settings) -> String {
     let lines = change
         .evidence
         .iter()
-        .map(|evidence| line(evidence.contribution.to_string(), &reason(change.figure, evidence, settings)));
+        .map(|evidence| line(evidence.contribution.to_string(), &reason(&change.figure, evidence, settings)));
     let mut text: String = lines.collect();
     if change.remainder.0 != 0 {
         text += &line(change.remainder.to_string(), "everything else");

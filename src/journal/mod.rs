@@ -38,7 +38,7 @@
 //!
 //! | tag | entry |
 //! |---|---|
-//! | 0 | touchpoint: uint flags, text customer, hash event, uint source, int offset, time occurred_at, byte channel, uint kind (32-bit hash of its name), byte actor, byte contact, then what the flags announce, in this order: bits 0–1 number of signals (byte source, micro score, micro weight), bit 2 rating (byte instrument, micros value, min, max), bit 3 byte outcome, bit 4 time due_at, bit 5 int wait_ms, bit 6 int duration_ms, bits 7–10 texts session, conversation, order, topic, bit 11 text segment, bit 12 text tier, bit 13 context (uint count, then byte index, text value) |
+//! | 0 | touchpoint: uint flags, text customer, hash event, uint source, int offset, time occurred_at, byte channel, uint kind (32-bit hash of its name), byte actor, byte contact, then what the flags announce, in this order: bits 0–1 number of signals (byte source, micro score, micro weight), bit 2 rating (byte instrument, micros value, min, max), bit 3 byte outcome, bit 4 time due_at, bit 5 int wait_ms, bit 6 int duration_ms, bits 7–10 texts session, conversation, order, topic, bit 11 text segment, bit 12 text tier, bit 14 byte item type, then lists of uint count and so many pairs of byte index and value: bit 15 measures (micro), bit 16 segments (uint hash), bit 17 due moments (time), bit 13 context (text) |
 //! | 1 | tick: time |
 //! | 2 | removal: byte why (0 consent, 1 erased, 2 evicted), text customer |
 //!

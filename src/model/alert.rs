@@ -1,6 +1,7 @@
 //! What `cx.alerts` carries: one change of one alert, with its arithmetic.
 
 use super::{Channel, EventHash, Micro, Name, Position, Timestamp};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How bad it is.
@@ -191,8 +192,8 @@ pub struct AlertChange {
     pub revision: u32,
     /// Whose.
     pub customer_id: Arc<str>,
-    /// The rule's kind, as in `rules::TABLE`.
-    pub kind: &'static str,
+    /// The rule's kind, as in `rules::TABLE`, or the name of an own rule.
+    pub kind: Cow<'static, str>,
     /// How bad.
     pub severity: Severity,
     /// Time of the touchpoint behind this change, or the deadline of the timer.
@@ -200,7 +201,7 @@ pub struct AlertChange {
     /// The customer's own time at the reading: later than `event_time` only for late touchpoints.
     pub detected_at: Timestamp,
     /// What the figure is, such as `perception` or `days_late`.
-    pub figure: &'static str,
+    pub figure: Cow<'static, str>,
     /// The figure before, where there is one (its meaning is the rule's: 7 days ago, the last answer …).
     pub before: Option<Micro>,
     /// The figure now.
@@ -223,6 +224,8 @@ pub struct AlertChange {
     pub reason: Option<&'static str>,
     /// Version of the rule's arithmetic.
     pub rule_version: u16,
+    /// What an own rule says, with its figures as they are now.
+    pub message: Option<Arc<str>>,
     /// The text or code given with the rule.
     pub suggested_action: Option<Arc<str>>,
     /// Where the touchpoint was read; none for a timer.

@@ -1,6 +1,7 @@
 //! What `cx.experience` carries: the customer's experience, before and after a material change.
 
 use super::{EventHash, Evidence, Micro, Name, Timestamp};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The derived figures of a customer at one moment.
@@ -43,7 +44,7 @@ pub struct ExperienceChange {
     /// Now.
     pub after: Figures,
     /// Open alerts: (kind, alert id).
-    pub open_alerts: Vec<(&'static str, u64)>,
+    pub open_alerts: Vec<(Cow<'static, str>, u64)>,
     /// Why it is published now.
     pub cause: Cause,
     /// The three largest contributions to perception.

@@ -4,13 +4,15 @@
 use crate::codec::Code;
 use crate::engine::Limit;
 use crate::model::{Channel, Micro, Name, Phase, Severity, Timestamp};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One alert change, without the customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedAlert {
     /// The rule's kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// How bad.
     pub severity: Severity,
     /// What happened.
@@ -38,6 +40,8 @@ pub struct Observed {
     pub clamped: BTreeMap<u16, u64>,
     /// Touchpoints of a kind the catalogue does not know.
     pub unknown_kinds: u64,
+    /// Readings of own rules that came to no number, by rule.
+    pub rules_skipped: BTreeMap<Arc<str>, u64>,
     /// Alerts not opened because of the daily cap.
     pub capped: u64,
     /// Attributes that should be a measure's number or a due moment, and are not.

@@ -271,7 +271,7 @@ impl Partition {
             match output {
                 Output::Alert(alert) => {
                     let recorded_at = alert.position.and(recorded_at);
-                    let (kind, severity, phase) = (alert.kind, alert.severity, alert.phase);
+                    let (kind, severity, phase) = (alert.kind.clone(), alert.severity, alert.phase);
                     self.observed.alerts.push(ObservedAlert { kind, severity, phase, recorded_at });
                     self.alerts.push(*alert);
                 }
@@ -285,6 +285,7 @@ impl Partition {
                 Output::Duplicate(_) => fate = Fate::Duplicate,
                 Output::Refused(_, limit) => fate = Fate::Refused(limit),
                 Output::Capped(_) => self.observed.capped += 1,
+                Output::RuleSkipped(rule) => *self.observed.rules_skipped.entry(rule).or_default() += 1,
                 Output::ItemDropped => self.observed.items_dropped += 1,
                 Output::Kept(promise, wait_ms) => self.observed.kept.push((promise, wait_ms)),
             }

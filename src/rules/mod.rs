@@ -11,6 +11,7 @@ pub mod conversation_declining;
 pub mod detractor;
 pub mod double_deviation;
 pub mod expectation_gap;
+pub mod expression;
 pub mod fixed;
 pub mod frustration_burst;
 pub mod high_effort;
@@ -18,6 +19,7 @@ pub mod indirect_negative;
 pub mod journey_stalled;
 pub mod lifecycle;
 pub mod outcome_risk;
+pub mod own;
 pub mod profile;
 pub mod promise_overdue;
 pub mod promises;
@@ -73,6 +75,8 @@ pub enum Kind {
     OutcomeRisk = 16,
     /// The customer is likely to buy no more.
     ChurnRisk = 17,
+    /// A rule of the user's ([`own`]), known by its name; not in [`TABLE`].
+    Own = 255,
 }
 
 /// One row: what a rule is called and what it is about.
@@ -123,29 +127,31 @@ impl Kind {
     /// The row of a stored code.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        TABLE.get(usize::from(code)).map(|row| row.kind)
+        if code == Self::Own as u8 { Some(Self::Own) } else { TABLE.get(usize::from(code)).map(|row| row.kind) }
     }
 
-    /// Its row.
+    /// Its row; that of own rules says what they have in common.
     #[must_use]
     pub fn row(self) -> &'static Row {
-        // `TABLE` is in the order of the codes (tested), so there is always a row.
-        TABLE.get(usize::from(self as u8)).unwrap_or(&sentiment_drop::ROW)
+        // `TABLE` is in the order of the codes (tested).
+        TABLE.get(usize::from(self as u8)).unwrap_or(&own::ROW)
     }
 
     /// Whether its condition can hold for a while. The others judge a single touchpoint or deadline: `for` would keep
     /// them from ever opening.
     #[must_use]
     pub const fn can_hold(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort)
+        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::SilentAfterBad | Self::HighEffort | Self::Own)
             || self.is_about_promises()
     }
 
     /// Whether it reads a level, which moves with time alone and is read again every day while it fires.
     #[must_use]
     pub const fn is_level(self) -> bool {
-        matches!(self, Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort)
-            || self.is_about_promises()
+        matches!(
+            self,
+            Self::SentimentDrop | Self::ExpectationGap | Self::DoubleDeviation | Self::HighEffort | Self::Own
+        ) || self.is_about_promises()
     }
 
     /// Whether it reads the promises of open items.

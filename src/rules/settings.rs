@@ -71,10 +71,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Severity and times of a rule.
+    /// Severity and times of a built-in rule.
     #[must_use]
-    pub const fn lifecycle(&self, kind: Kind) -> &Lifecycle {
-        match kind {
+    pub const fn lifecycle(&self, kind: Kind) -> Option<&Lifecycle> {
+        Some(match kind {
             Kind::SentimentDrop => &self.sentiment_drop.lifecycle,
             Kind::ExpectationGap => &self.expectation_gap.lifecycle,
             Kind::Detractor => &self.detractor.lifecycle,
@@ -93,13 +93,14 @@ impl Settings {
             Kind::PromiseOverdue => &self.promise_overdue.lifecycle,
             Kind::OutcomeRisk => &self.outcome_risk.lifecycle,
             Kind::ChurnRisk => &self.churn_risk.lifecycle,
-        }
+            Kind::Own => return None,
+        })
     }
 
-    /// When a rule opens and closes, in words.
+    /// When a built-in rule opens and closes, in words.
     #[must_use]
-    pub fn words(&self, kind: Kind) -> Words {
-        match kind {
+    pub fn words(&self, kind: Kind) -> Option<Words> {
+        Some(match kind {
             Kind::SentimentDrop => self.sentiment_drop.words(),
             Kind::ExpectationGap => self.expectation_gap.words(),
             Kind::Detractor => self.detractor.words(),
@@ -118,6 +119,7 @@ impl Settings {
             Kind::PromiseOverdue => self.promise_overdue.words(),
             Kind::OutcomeRisk => self.outcome_risk.words(),
             Kind::ChurnRisk => self.churn_risk.words(),
-        }
+            Kind::Own => return None,
+        })
     }
 }

@@ -48,6 +48,8 @@ impl Kind {
 pub enum Values {
     /// These; their series exist from the start.
     Fixed(fn() -> Vec<&'static str>),
+    /// The names of own rules, at most 32; a series exists once there is a value. They are values of `kind`, too.
+    OwnRules,
     /// One per input topic or partition owned here; a series exists once there is a value.
     Assigned,
 }
@@ -195,6 +197,7 @@ const KINDS: Values = Values::Fixed(|| rules::TABLE.iter().map(|row| row.name).c
 const FATES: Values = Values::Fixed(|| Counters::default().fates().map(|(fate, _)| fate).to_vec());
 const REASONS: Values = Values::Fixed(|| Code::ALL.map(Code::as_str).to_vec());
 const ASSIGNED: Values = Values::Assigned;
+const OWN_RULES: Values = Values::OwnRules;
 
 catalogue! {
     Counter touchpoints_total(channel: CHANNELS) "Touchpoints accepted";
@@ -206,6 +209,7 @@ catalogue! {
     Counter items_dropped_total() "Items, journeys, failures, conversations and the like that gave way to newer ones of the same customer (limits.open_items_max)";
     Counter unreadable_attributes_total() "Attributes that should hold a measure or a due moment and do not; they were left out";
     Counter alerts_capped_total() "Alerts not opened because the customer's daily cap was reached";
+    Counter rules_skipped_total(rule: OWN_RULES) "Readings of an own rule that said nothing: a number in it was too large";
     Histogram(SECONDS_SHORT) touchpoint_to_alert_seconds() "From the timestamp of a record to the commit of the alert it caused";
     Counter records_total(result: FATES) "Input records by fate; the fates sum to the input";
     Counter rejected_total(reason: REASONS) "Records written to the dead-letter topic";

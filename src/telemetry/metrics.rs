@@ -76,7 +76,7 @@ impl Signals for Metrics {
         observed.indexes.iter().for_each(|index| indexes.observe(*index as f64));
         let latencies = self.touchpoint_to_alert_seconds();
         for alert in &observed.alerts {
-            self.alerts_total(alert.kind, alert.severity.as_str(), alert.phase.as_str()).inc();
+            self.alerts_total(&alert.kind, alert.severity.as_str(), alert.phase.as_str()).inc();
             if let Some(recorded_at) = alert.recorded_at {
                 latencies.observe(seconds(committed.at.since(recorded_at)));
             }
@@ -98,6 +98,14 @@ impl Signals for Metrics {
         self.alerts_capped_total().inc_by(observed.capped);
         self.items_dropped_total().inc_by(observed.items_dropped);
         self.unreadable_attributes_total().inc_by(observed.unreadable);
+        for (rule, readings) in &observed.rules_skipped {
+            let skipped = self.rules_skipped_total(rule);
+            if skipped.get() == 0 {
+                // Once, by name; the metric counts on.
+                tracing::warn!(rule = &**rule, "a number in the rule is too large: it says nothing where that is so");
+            }
+            skipped.inc_by(*readings);
+        }
         self.images_total().inc_by(committed.images);
         self.journal_bytes_total().inc_by(committed.journal_bytes);
     }
@@ -134,7 +142,7 @@ mod tests {
         let mut channels = [0; Channel::ALL.len()];
         channels[Channel::Web as usize] = 3;
         let alert = ObservedAlert {
-            kind: "detractor",
+            kind: "detractor".into(),
             severity: Severity::High,
             phase: Phase::Opened,
             recorded_at: Some(Timestamp(1_000)),
@@ -143,12 +151,13 @@ mod tests {
             channels,
             scores: vec![(Channel::Web, Micro(-600_000)), (Channel::Web, Micro(300_000))],
             indexes: vec![55],
-            alerts: vec![alert, ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
+            alerts: vec![alert.clone(), ObservedAlert { recorded_at: None, phase: Phase::Resolved, ..alert }],
             rejected: BTreeMap::from([(Code::JunkId, 2)]),
             refused: vec![(Limit::Customers, 4)],
             clamped: BTreeMap::from([(1, 5)]),
             unknown_kinds: 6,
             capped: 7,
+            rules_skipped: [("worn_out".into(), 4)].into(),
             items_dropped: 8,
             unreadable: 9,
             kept: Vec::new(),
@@ -189,6 +198,7 @@ mod tests {
             "clamped_total{topic=\"b\"} 5",
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
+            "rules_skipped_total{rule=\"worn_out\"} 4",
             "items_dropped_total 8",
             "unreadable_attributes_total 9",
             "images_total 8",
@@ -216,7 +226,7 @@ mod tests {
                 status.last_progress = Timestamp(1_500);
                 status.watermark = (partition == 0).then_some(Timestamp(2_000));
                 status.customers = customers;
-                status.open_alerts = vec![("detractor", 2)];
+                status.open_alerts = vec![("detractor".into(), 2)];
             });
         }
         let both = metrics.render(&status).expect("valid");

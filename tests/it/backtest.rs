@@ -49,7 +49,8 @@ fn alerts_are_added_removed_and_judged_by_labels() {
 #[test]
 fn the_table_is_for_people() {
     let text = backtest("[rules.detractor]\nnps = 5\n", &["--labels", "labels.jsonl", "--examples", "1"]);
-    assert!(text.starts_with("kind                       base  candidate   same"), "{text}");
+    assert!(text.starts_with("alerts opened              base  candidate   same"), "{text}");
     assert!(text.contains("customer warned\n"), "{text}");
-    assert!(text.contains("foretold outcome: precision and recall"), "{text}");
+    assert!(text.contains("outcome: 1 of 2 labelled turned out bad."), "{text}");
+    assert!(text.contains("= turned out bad: outcome"), "{text}");
 }

@@ -234,6 +234,12 @@ pub(crate) fn send_all(producer: &BaseProducer, topic: &str, records: &[Record])
     }
 }
 
+/// The end of a partition's log.
+pub(crate) fn end_of(brokers: &str, topic: &str, partition: i32) -> i64 {
+    let consumer: BaseConsumer = client(brokers).create().unwrap();
+    consumer.fetch_watermarks(topic, partition, READ_DEADLINE).unwrap().1
+}
+
 /// Which records a reader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {

@@ -67,10 +67,15 @@ fn every_number_of_a_story_is_in_the_record_and_every_line_of_evidence_in_the_st
             if let Some(item) = changes[0]["item"]["id"].as_str() {
                 rest = rest.replace(item, "");
             }
-            let action = changes[0]["suggested_action"].as_str().unwrap_or_default();
-            rest = known.iter().fold(rest.replace(action, ""), |rest, number| {
-                if number.abs() > 1e11 { rest.replace(&clock(*number), "") } else { rest }
-            });
+            for text in changes.iter().flat_map(|change| [&change["suggested_action"], &change["message"]]) {
+                rest = rest.replace(text.as_str().unwrap_or_default(), "");
+            }
+            rest = known.iter().fold(
+                rest,
+                |rest, number| {
+                    if number.abs() > 1e11 { rest.replace(&clock(*number), "") } else { rest }
+                },
+            );
             for word in rest.split(|c: char| c.is_whitespace() || "():,;".contains(c)) {
                 if let Ok(number) = word.parse::<f64>() {
                     assert!(known.contains(&number), "{number} is in no record of {}:\n{story}", case.display());

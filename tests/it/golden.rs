@@ -215,6 +215,24 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("lapsed", "churn_risk", "resolved", "warning", 40 * DAY),
         ],
     ),
+    (
+        "own_rules",
+        &[
+            // Three contacts in 20 minutes: effort 2.99; of a gold customer two, 1.995. Halved each day, read each day.
+            ("gold", "worn_out", "opened", "warning", 10),
+            ("asks", "worn_out", "opened", "warning", 20),
+            ("gold", "worn_out", "resolved", "warning", DAY + 10),
+            ("asks", "worn_out", "resolved", "warning", 2 * DAY + 20),
+            // From the third day on, for a day; the quick one arrived in between.
+            ("waiting", "parcel_waits", "opened", "high", 4 * DAY),
+            ("gave_up", "parcel_waits", "opened", "high", 4 * DAY),
+            ("waiting", "parcel_waits", "resolved", "high", 5 * DAY),
+            ("asks", "gone_quiet", "opened", "info", 5 * DAY + 20),
+            ("quiet", "gone_quiet", "opened", "info", 5 * DAY + HOUR),
+            ("gave_up", "parcel_waits", "resolved", "high", 6 * DAY),
+            ("quiet", "gone_quiet", "resolved", "info", 10 * DAY),
+        ],
+    ),
     ("own_topic", &[("c-17", "detractor", "opened", "warning", 2 * HOUR)]),
 ];
 

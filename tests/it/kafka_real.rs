@@ -15,23 +15,23 @@ use touchline::engine::{Engine, Input};
 use touchline::journal::{Entries, Header, Restored, Verdict};
 use touchline::pipeline::{Partition, Plan};
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(120);
 /// A stop asked for by SIGTERM takes at most this long.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Topics and a configuration of their own, and a backlog.
-struct Scene {
-    brokers: &'static str,
+pub(crate) struct Scene {
+    pub(crate) brokers: &'static str,
     name: String,
-    inputs: Vec<String>,
+    pub(crate) inputs: Vec<String>,
     folder: tempfile::TempDir,
     text: String,
 }
 
 impl Scene {
     /// Creates the topics and puts `count` touchpoints, some of them bad, late or twice, into them.
-    fn new(name: &str, count: u32) -> Self {
+    pub(crate) fn new(name: &str, count: u32) -> Self {
         let brokers = broker::shared();
         let name = unique(name);
         let inputs: Vec<String> =
@@ -81,7 +81,7 @@ impl Scene {
         self.folder.path().join(format!("{instance}.toml")).display().to_string()
     }
 
-    fn simulate(&self, count: u32, seed: u32) {
+    pub(crate) fn simulate(&self, count: u32, seed: u32) {
         let (count, seed) = (count.to_string(), seed.to_string());
         let arguments = ["simulate", "--brokers", self.brokers, "--topics", &self.inputs.join(","), "--count", &count];
         let faults =
@@ -90,7 +90,7 @@ impl Scene {
         assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     }
 
-    fn start(&self, instance: &str) -> Service {
+    pub(crate) fn start(&self, instance: &str) -> Service {
         self.configure(instance);
         let log = self.folder.path().join(unique("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_touchline"))
@@ -104,12 +104,12 @@ impl Scene {
     }
 
     /// A client of the group that never joins it.
-    fn observer(&self) -> BaseConsumer {
+    pub(crate) fn observer(&self) -> BaseConsumer {
         broker::client(self.brokers).set("group.id", &self.name).create().unwrap()
     }
 
     /// Records committed by the group, and records there are.
-    fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
+    pub(crate) fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
         let mut list = TopicPartitionList::new();
         for topic in &self.inputs {
             list.add_partition_range(topic, 0, PARTITIONS - 1);
@@ -129,7 +129,7 @@ impl Scene {
         (done, all)
     }
 
-    fn wait_for_share(&self, numerator: i64, denominator: i64) {
+    pub(crate) fn wait_for_share(&self, numerator: i64, denominator: i64) {
         let observer = self.observer();
         wait_until(&format!("{numerator}/{denominator} of the backlog"), DRAIN_DEADLINE, || {
             let (done, all) = self.progress(&observer);
@@ -137,12 +137,12 @@ impl Scene {
         });
     }
 
-    fn lines(&self, topic: &str) -> Vec<Record> {
+    pub(crate) fn lines(&self, topic: &str) -> Vec<Record> {
         broker::read(self.brokers, &format!("{}-{topic}", self.name), Isolation::Committed)
     }
 
     /// What was committed is what the journal gives, and every record has one fate.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let alerts = self.lines("alerts");
         assert!(alerts.len() > 20, "too few alerts to show anything: {}", alerts.len());
         let (journal, fates) = self.replay("--journal");
@@ -155,7 +155,7 @@ impl Scene {
     }
 
     /// The backlog was complete before it was read: then the topics, too, give the same alerts.
-    fn check_topics(&self) {
+    pub(crate) fn check_topics(&self) {
         let (topics, fates) = self.replay("--topics");
         let live = lines_of(&self.lines("alerts"));
         assert_eq!(by_customer(&topics), by_customer(&live));
@@ -202,6 +202,11 @@ impl Scene {
         assert!(story.contains("  opened, ") && story.contains("  resolved ("), "{story}");
     }
 
+    /// The alerts that the journal gives.
+    pub(crate) fn replay_journal(&self) -> String {
+        self.replay("--journal").0
+    }
+
     /// Replays and answers the alerts and the fates of the summary.
     fn replay(&self, road: &str) -> (String, Vec<(String, i64)>) {
         let answer = touchline(&["replay", road, "--config", &self.config("a")]);
@@ -214,14 +219,21 @@ impl Scene {
     }
 
     /// Lays `more` over the configuration of the next starts.
-    fn reconfigure(&mut self, more: &str) {
+    pub(crate) fn reconfigure(&mut self, more: &str) {
         self.text += more;
+        self.configure("a");
+    }
+
+    /// Replaces a part of the configuration of the next starts.
+    pub(crate) fn reconfigure_from(&mut self, from: &str, to: &str) {
+        assert!(self.text.contains(from));
+        self.text = self.text.replace(from, to);
         self.configure("a");
     }
 
     /// Every alert has one life: opened, updated any number of times, perhaps resolved, revision by revision; and those that
     /// the topics say are open are open in the state.
-    fn check_lives(&self) {
+    pub(crate) fn check_lives(&self) {
         let mut open: BTreeMap<String, (String, i64)> = BTreeMap::new();
         for line in lines_of(&self.lines("alerts")).lines() {
             let alert: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -240,12 +252,12 @@ impl Scene {
                 }
             }
         }
-        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-        open.values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
-        let mut kept: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+        open.into_values().for_each(|(kind, _)| *kinds.entry(kind).or_default() += 1);
+        let mut kept: BTreeMap<String, u64> = BTreeMap::new();
         for partition in 0..PARTITIONS {
             for (kind, count) in self.restore(partition).engine.open_alerts() {
-                *kept.entry(kind).or_default() += count;
+                *kept.entry(kind.into_owned()).or_default() += count;
             }
         }
         kept.retain(|_, count| *count > 0);
@@ -281,7 +293,7 @@ impl Scene {
 
     /// The state restored from images and journal equals that of an engine fed the whole journal. Answers how many
     /// journal entries the restore had to replay.
-    fn check_restore(&self) -> u64 {
+    pub(crate) fn check_restore(&self) -> u64 {
         let plan = self.plan();
         let journal = self.lines("journal");
         let mut replayed = 0;
@@ -344,7 +356,7 @@ fn seq_header(record: &Record) -> Option<u64> {
     std::str::from_utf8(value).unwrap().parse().ok()
 }
 
-fn lines_of(records: &[Record]) -> String {
+pub(crate) fn lines_of(records: &[Record]) -> String {
     records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap() + "\n").collect()
 }
 
@@ -359,33 +371,47 @@ fn by_customer(lines: &str) -> BTreeMap<String, Vec<&str>> {
 }
 
 /// A running `touchline run`; killed when dropped.
-struct Service {
-    child: Child,
+pub(crate) struct Service {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Service {
-    /// Waits until both workers own their partitions.
-    fn wait_until_restored(&self) {
-        wait_until("restored partitions", DRAIN_DEADLINE, || {
-            std::fs::read_to_string(&self.log).unwrap().matches("restored").count() >= 2
-        });
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
-    fn kill(mut self) {
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let arguments = ["-s", name, &self.child.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    /// Waits until it ends by itself; answers its exit code.
+    pub(crate) fn ended(&mut self, deadline: Duration) -> i32 {
+        let mut code = None;
+        wait_until("the service to end", deadline, || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        code.unwrap().code().expect("no exit by a signal")
+    }
+
+    /// Waits until both workers own their partitions.
+    pub(crate) fn wait_until_restored(&self) {
+        wait_until("restored partitions", DRAIN_DEADLINE, || self.log().matches("restored").count() >= 2);
+    }
+
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM: it must end by itself, with code 0.
-    fn stop(mut self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        let mut code = None;
-        wait_until("a clean stop", STOP_DEADLINE, || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
-        });
-        assert_eq!(code.unwrap().code(), Some(0));
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.ended(STOP_DEADLINE), 0);
     }
 }
 

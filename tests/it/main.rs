@@ -32,6 +32,8 @@ mod hostile;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod kafka_faults;
+#[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
 mod laws;

@@ -1,0 +1,121 @@
+"""Reads the journal in the format that `src/journal/mod.rs` documents. Shares nothing with the program."""
+
+FORMAT = 2
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def byte(self):
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def uint(self):
+        value = shift = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def int(self):
+        value = self.uint()
+        return (value >> 1) ^ -(value & 1)
+
+    def hash(self):
+        self.at += 8
+        return int.from_bytes(self.data[self.at - 8 : self.at], "little")
+
+    def text(self):
+        size = self.uint()
+        self.at += size
+        return self.data[self.at - size : self.at].decode()
+
+    def opt(self, read):
+        return read() if self.byte() else None
+
+
+def header(reader):
+    """The header of a record as a dict."""
+    assert reader.byte() == FORMAT, "unknown journal format"
+    flags = reader.byte()
+    return {
+        "last": bool(flags & 1),
+        "epoch": reader.hash(),
+        "seq": reader.uint(),
+        "part": reader.uint(),
+        "partition": reader.int(),
+        "config": reader.hash(),
+        "engine": reader.uint(),
+        "watermark": reader.opt(reader.int),
+        "clock": reader.opt(reader.int),
+        "counters": [reader.uint() for _ in range(reader.uint())],
+        "limiter": [reader.uint() for _ in range(3)],
+        "sources": [(reader.text(), reader.opt(reader.int), reader.opt(reader.int)) for _ in range(reader.uint())],
+    }
+
+
+def skip_list(reader, read):
+    for _ in range(reader.uint()):
+        reader.byte()
+        read()
+
+
+def touchpoint(reader):
+    """(source, offset) of a touchpoint; the rest is read over."""
+    flags = reader.uint()
+    reader.text()
+    reader.hash()
+    place = reader.uint(), reader.int()
+    reader.int()
+    reader.byte()
+    reader.uint()
+    reader.byte()
+    reader.byte()
+    for _ in range(flags & 3):
+        reader.byte()
+        reader.int()
+        reader.int()
+    if flags & 1 << 2:
+        reader.byte()
+        for _ in range(3):
+            reader.int()
+    if flags & 1 << 3:
+        reader.byte()
+    for bit in (4, 5, 6):
+        if flags & 1 << bit:
+            reader.int()
+    for bit in range(7, 13):
+        if flags & 1 << bit:
+            reader.text()
+    if flags & 1 << 14:
+        reader.byte()
+    if flags & 1 << 15:
+        skip_list(reader, reader.int)
+    if flags & 1 << 16:
+        skip_list(reader, reader.uint)
+    if flags & 1 << 17:
+        skip_list(reader, reader.int)
+    if flags & 1 << 13:
+        skip_list(reader, reader.text)
+    return place
+
+
+def record(data):
+    """Header and the (source, offset) of every touchpoint of a record."""
+    reader = Reader(data)
+    head, touchpoints = header(reader), []
+    while reader.at < len(data):
+        tag = reader.byte()
+        if tag == 0:
+            touchpoints.append(touchpoint(reader))
+        elif tag == 1:
+            reader.int()
+        else:
+            assert tag == 2, f"unknown entry {tag}"
+            reader.byte()
+            reader.text()
+    return head, touchpoints

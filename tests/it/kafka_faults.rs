@@ -1,0 +1,113 @@
+//! `run` on a real Kafka when something else is wrong: records gone before they were read, a topic of bad records, two
+//! instances of one name, an instance that was away.
+
+use crate::broker::{self, Record, wait_until};
+use crate::kafka_real::{PARTITIONS, Scene, lines_of};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Deletes the records of a partition up to `offset`, as retention would.
+fn truncate(scene: &Scene, topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<_> = broker::client(scene.brokers).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
+#[test]
+fn a_partition_whose_next_records_are_gone_stops_by_name_and_the_others_go_on() {
+    let scene = Scene::new("truncated", 8_000);
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    let (read, _) = scene.progress(&scene.observer());
+    let alerts = scene.lines("alerts");
+    scene.simulate(8_000, 2);
+    let (topic, partition) = (&scene.inputs[0], 2);
+    let own = |records: &[Record]| records.iter().filter(|record| record.partition == partition).count();
+    let end = broker::end_of(scene.brokers, topic, partition);
+    truncate(&scene, topic, partition, end - 1);
+    let service = scene.start("a");
+    let named = format!("input_truncated: {topic}-{partition} begins at {}", end - 1);
+    wait_until("the partition to stop", DEADLINE, || service.log().contains(&named));
+    // Its own records of all topics stay, those of the three others are read.
+    let left = || {
+        let (done, all) = scene.progress(&scene.observer());
+        all - done
+    };
+    let own_records: i64 = scene.inputs.iter().map(|topic| broker::end_of(scene.brokers, topic, partition)).sum();
+    wait_until("the others to be read", DEADLINE, || left() <= own_records);
+    assert!(left() > 0 && scene.progress(&scene.observer()).0 > read);
+    service.stop();
+    let after = scene.lines("alerts");
+    assert!(after.len() > alerts.len(), "the other partitions gave alerts");
+    assert_eq!(own(&after), own(&alerts), "the stopped one gave none");
+    let journal = scene.replay_journal();
+    assert!(journal == lines_of(&after), "the journal gives other alerts than were committed");
+}
+
+#[test]
+fn a_partition_of_bad_records_stops_at_its_limit_and_resumes_with_nothing_lost() {
+    let mut scene = Scene::new("limit", 4_000);
+    scene.reconfigure("[pipeline]\ndlq_consecutive_max = 50\n");
+    let bad: Vec<Record> = (0..400).map(|_| Record::new("one-key", "{")).collect();
+    broker::produce(scene.brokers, &scene.inputs[1], &bad);
+    scene.simulate(4_000, 2);
+    let service = scene.start("a");
+    wait_until("the partition to stop", DEADLINE, || service.log().contains("50 records in a row were rejected"));
+    service.stop();
+    let letters = scene.lines("dlq").len();
+    // Again: the limit holds after a restart, and not one more record is drained.
+    let service = scene.start("a");
+    wait_until("the partition to stop again", DEADLINE, || service.log().contains("50 records in a row were rejected"));
+    service.stop();
+    let (done, all) = scene.progress(&scene.observer());
+    assert!(done < all);
+    let (per_partition, mut stopped) = (scene.lines("dlq"), 0);
+    for partition in 0..PARTITIONS {
+        let own = per_partition.iter().filter(|letter| letter.partition == partition);
+        stopped += usize::from(own.filter(|letter| letter.payload.as_deref() == Some(b"{")).count() == 50);
+    }
+    assert_eq!(stopped, 1, "50 of the 400 were drained");
+    assert!(per_partition.len() >= letters);
+    scene.reconfigure_from("dlq_consecutive_max = 50", "dlq_consecutive_max = 1000");
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+}
+
+#[test]
+fn of_two_instances_of_one_name_the_first_is_fenced_and_ends() {
+    let scene = Scene::new("twins", 20_000);
+    let mut first = scene.start("a");
+    scene.wait_for_share(1, 6);
+    let second = scene.start("a");
+    assert_eq!(first.ended(DEADLINE), 1);
+    assert!(first.log().contains("is group_instance_id used twice?"), "{}", first.log());
+    scene.wait_for_share(1, 1);
+    second.stop();
+    scene.check();
+    scene.check_topics();
+}
+
+#[test]
+fn an_instance_that_was_away_for_longer_than_its_session_commits_nothing_of_the_past() {
+    let scene = Scene::new("away", 30_000);
+    let first = scene.start("a");
+    scene.wait_for_share(1, 8);
+    first.signal("STOP");
+    // Session and transaction end after 3 s.
+    let second = scene.start("b");
+    scene.wait_for_share(1, 2);
+    first.signal("CONT");
+    scene.wait_for_share(1, 1);
+    second.stop();
+    first.stop();
+    scene.check();
+    scene.check_topics();
+}
