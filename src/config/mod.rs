@@ -231,9 +231,7 @@ fn load(
         Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
     };
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
-    let kafka = reader.section("kafka");
-    let topics = reader.section("topics");
-    let admin = reader.section("admin");
+    let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
     let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
     let canonical = Canonical {
         catalogue: reader.section("catalogue")?,
