@@ -49,6 +49,8 @@ mod replay;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
+mod sentiment;
+#[cfg(test)]
 mod simulator;
 #[cfg(test)]
 mod tidy;
