@@ -1,15 +1,17 @@
-//! The rules that read open items: `promise_overdue`, `outcome_risk`, `churn_risk`.
+//! The rules that read open items: `promise_overdue`, `outcome_risk`, `churn_risk`, and `sla_breach` for a first answer.
 
 use super::customer::{AlertState, Customer, Detail};
 use super::figures::Derived;
 use super::items::{OpenItem, Promise};
 use super::pressure::{risk, terms};
 use super::settings::Settings;
-use super::turn::{Basis, Subject, Told, Turn};
-use crate::model::{Evidence, Micro, TermKind, Timestamp};
+use super::turn::{self, Basis, Subject, Told, Turn};
+use crate::model::time::Span;
+use crate::model::{Evidence, Item, Micro, TermKind, Timestamp};
+use crate::rules::lifecycle::State;
 use crate::rules::outcome_risk::{Outcome, OutcomeKind};
 use crate::rules::promises::PromiseEntry;
-use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_overdue};
+use crate::rules::{Kind, Reading, Verdict, churn_risk, outcome_risk, promise_overdue, sla_breach};
 
 /// A reading of one rule about one item.
 struct Read {
@@ -33,11 +35,21 @@ pub(super) fn read(turn: &mut Turn<'_>, customer: &mut Customer, derived: &Deriv
             read_outcomes(customer, item, settings, (derived, purchased), &mut reads);
         }
     }
+    customer.items.iter().for_each(|item| read_answer(customer, item, settings, &mut reads));
     if known_before {
         read_stranded(customer, &mut reads);
     }
     for Read { subject, detail, reading, evidence } in reads {
         turn.judge_detail(customer, &subject, &detail, reading, Told::new(Basis::Lines(&evidence)));
+    }
+    if known_before {
+        let Customer { alerts, items, .. } = customer;
+        let is_there = |item: &Item| items.iter().any(|open| open.is_open() && open.item == *item);
+        alerts.retain(|alert| {
+            !matches!(alert.state, State::Ended { .. })
+                || !alert.kind.is_about_promises()
+                || alert.item.as_ref().is_some_and(is_there)
+        });
     }
 }
 
@@ -49,7 +61,8 @@ fn is_known(customer: &Customer, kind: Kind, item: &OpenItem, detail: &Detail) -
 /// The promise that is overdue by most, and by how much.
 fn most_overdue<'i>(item: &'i OpenItem, settings: &Settings, now: Timestamp) -> Option<(&'i Promise, i64)> {
     let overdue = item.open_promises().filter_map(|promise| {
-        let watched = |entry: &&PromiseEntry| entry.alert && entry.is_scored();
+        let sla = promise.due.is_some();
+        let watched = |entry: &&PromiseEntry| entry.alert && entry.is_scored() && !(sla && entry.sla);
         settings.catalogue.promise(promise.name).filter(watched)?;
         let usual = || Some(promise.opened_at.plus(settings.profile.waits(promise.name)?.long_ms()));
         let overdue_ms = now.since(promise.due.or_else(usual)?);
@@ -81,6 +94,34 @@ fn read_overdue(customer: &Customer, item: &OpenItem, settings: &Settings, reads
     let line = Evidence { term: Some((TermKind::Due, label)), ..origin.evidence(reading.after) };
     let subject = Subject { kind: Kind::PromiseOverdue, item: Some(item.item.clone()), origin };
     reads.push(Read { subject, detail: Detail::Only, reading, evidence: vec![line] });
+}
+
+/// The first answer an item waits for, or no longer waits for.
+fn read_answer(customer: &Customer, item: &OpenItem, settings: &Settings, reads: &mut Vec<Read>) {
+    let is_sla = |promise: &&Promise| {
+        settings.catalogue.promise(promise.name).is_some_and(|entry| entry.sla && entry.is_scored())
+    };
+    let rule = &settings.rules.sla_breach;
+    let Some(promise) = item.promises.iter().filter(is_sla).max_by_key(|promise| promise.is_open()) else { return };
+    let Some(due) = promise.due else { return };
+    let origin = promise.opener.at(promise.opened_at);
+    let (wait_ms, target) = (customer.now.since(promise.opened_at), Span(due.since(promise.opened_at)));
+    let reading = sla_breach::unanswered(rule, wait_ms, target);
+    let overdue_ms = customer.now.since(due);
+    let is_firing = customer.alerts.iter().any(|alert| {
+        alert.kind == Kind::SlaBreach && alert.item.as_ref() == Some(&item.item) && turn::is_firing(alert.state)
+    });
+    let verdict = if promise.is_open() && item.is_open() {
+        // What was told for as long as it may be is not told again.
+        let told = rule.lifecycle.max_open.0 > 0 && overdue_ms >= rule.lifecycle.max_open.0;
+        (overdue_ms >= 0 && !is_firing && !told).then_some(reading.verdict)
+    } else {
+        is_firing.then_some(Verdict::Close(if promise.is_open() { "closed" } else { "answered" }))
+    };
+    let Some(verdict) = verdict else { return };
+    let line = Evidence { term: Some((TermKind::Due, Some(promise.name))), ..origin.evidence(reading.after) };
+    let subject = Subject { kind: Kind::SlaBreach, item: Some(item.item.clone()), origin };
+    reads.push(Read { subject, detail: Detail::Only, reading: Reading { verdict, ..reading }, evidence: vec![line] });
 }
 
 fn read_outcomes(

@@ -46,7 +46,7 @@ impl Engine {
             State::Firing { since, severity, .. } => {
                 Some((Settings::kind_name(alert.kind, &alert.detail), alert.alert_id, severity, since))
             }
-            State::Pending { .. } | State::Cooling { .. } => None,
+            State::Pending { .. } | State::Cooling { .. } | State::Ended { .. } => None,
         });
         Some(View {
             customer_id: Arc::from(customer_id),

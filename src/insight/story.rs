@@ -97,6 +97,7 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
         TermKind::Due if figure == "days_overdue" => {
             format!("the promised {label}, beyond its time; since {touchpoint}")
         }
+        TermKind::Due if figure == "wait_seconds" => format!("no {label} yet; since {touchpoint}"),
         TermKind::Due => {
             format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
         }

@@ -43,6 +43,8 @@ mod kafka_secured;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod laws_on_data;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod replay;

@@ -48,6 +48,27 @@ fn golden_inputs_and_what_comes_out_of_them_are_valid() {
 }
 
 #[test]
+fn rows_as_of_a_moment_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rows, out) = (folder.path().join("rows.jsonl"), folder.path().join("features.jsonl"));
+    let case = root().join("tests/golden/promises");
+    let touchpoints = std::fs::read_to_string(case.join("input.jsonl")).unwrap();
+    let moment = |line: &str| {
+        let touchpoint: Value = serde_json::from_str(line).unwrap();
+        let (customer, at) = (&touchpoint["customer_id"], touchpoint["occurred_at"].as_i64().unwrap() + 86_400_000);
+        format!("{{\"customer_id\":{customer},\"as_of\":{at},\"label\":1}}\n")
+    };
+    let nobody = "{\"customer_id\":\"nobody\",\"as_of\":\"2026-03-02T09:00:00Z\",\"entity\":\"o-1\"}\n";
+    std::fs::write(&rows, touchpoints.lines().map(moment).chain([nobody.to_owned()]).collect::<String>()).unwrap();
+    let arguments = ["replay".into(), "--as-of".into(), rows, "--out".into(), out.clone(), "--config".into()];
+    let answer = touchline(&[&arguments[..], &[case.join("config.toml"), case.join("input.jsonl")]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let answers = assert_valid("features.json", &out);
+    assert!(answers.iter().any(|row| row["features"]["pressure"].as_f64().is_some_and(|pressure| pressure > 0.0)));
+    assert_eq!(answers.last().unwrap()["features"]["pressure"], Value::Null);
+}
+
+#[test]
 fn every_kind_of_alert_is_in_the_schema() {
     let text = std::fs::read_to_string(root().join("schemas/alert.json")).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
