@@ -18,6 +18,7 @@ mod history;
 mod labels;
 mod load;
 mod profile;
+mod recalibrate;
 mod replay;
 mod replay_topics;
 mod rows;

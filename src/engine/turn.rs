@@ -5,7 +5,7 @@ use super::customer::{AlertState, Customer, Detail, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Chance, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
 use crate::rules::{FIGURES, Kind, Reading, Verdict, raised};
@@ -174,6 +174,13 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The chance behind an alert's figure, where a card gave it.
+    fn chance(&self, alert: &AlertState) -> Option<Chance> {
+        let Detail::Outcome(outcome) = alert.detail else { return None };
+        let card = self.settings.cards.get(&outcome)?;
+        (alert.figure_name() == Some("log_odds")).then(|| card.chance(alert.origin.value))
+    }
+
     /// A new alert, after one about the same thing that ended.
     fn fresh(&self, subject: &Subject, detail: &Detail, reading: &Reading, ended: Option<&AlertState>) -> AlertState {
         let name = Settings::kind_name(subject.kind, detail);
@@ -299,6 +306,7 @@ impl<'a> Turn<'a> {
                 Detail::Outcome(outcome) => Some(outcome),
                 Detail::Only | Detail::Own(_) => None,
             },
+            chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,
             message: message.filter(|_| phase != Phase::Resolved),
@@ -344,7 +352,7 @@ impl AlertState {
         self.threshold = reading.threshold;
     }
 
-    fn figure_name(&self) -> Option<&'static str> {
+    pub(super) fn figure_name(&self) -> Option<&'static str> {
         FIGURES.get(usize::from(self.figure)).copied()
     }
 }

@@ -195,7 +195,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 20] = [
+pub const FIGURES: [&str; 21] = [
     "perception",
     "nps",
     "csat",
@@ -216,6 +216,7 @@ pub const FIGURES: [&str; 20] = [
     "wait_seconds",
     "days_overdue",
     "risk",
+    "log_odds",
 ];
 
 /// `Open` at the rule's own severity.

@@ -282,7 +282,7 @@ impl World {
                 self.ended.retain(|key, _| key.0 != **customer);
             }
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
-            Output::Kept(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
+            Output::Kept(..) | Output::Scored(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
         }
     }
 
