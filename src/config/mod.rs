@@ -38,7 +38,7 @@ pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
 /// Largest canonical configuration: a record that fits a broker's default limit.
 const CANONICAL_BYTES_MAX: usize = 900_000;
-/// Scores text where no model is named: half a megabyte, and the same for every configuration.
+/// Scores text where no model is named: three quarters of a megabyte, the same for every configuration.
 static SHIPPED: LazyLock<Arc<Scorer>> = LazyLock::new(|| Arc::new(Scorer::new()));
 /// Configurations one may build on another.
 const EXTENDS_MAX: usize = 8;

@@ -70,7 +70,7 @@ pub struct Description {
     pub(super) dense: Vec<(String, [i64; 2])>,
 }
 
-/// A model in memory: half a megabyte, never changed.
+/// A model in memory: three quarters of a megabyte (512 KiB of weights, 256 KiB of words), never changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// Where it comes from.
