@@ -275,8 +275,7 @@ fn load(
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
-    let card_hashes = canonical.card_hashes().unwrap_or_default();
-    outcomes::check_cards(&canonical, card_hashes, problems);
+    let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {

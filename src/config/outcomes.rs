@@ -85,8 +85,13 @@ pub(super) fn check(canonical: &Canonical, has_profile: bool, problems: &mut Vec
     }
 }
 
-/// What must hold between cards and the configuration they are served with.
-pub(super) fn check_cards(canonical: &Canonical, hashes: (u64, u64), problems: &mut Vec<Problem>) {
+/// What must hold between cards and the configuration they are served with; answers the hashes they are held against.
+pub(super) fn check_cards(canonical: &Canonical, problems: &mut Vec<Problem>) -> (u64, u64) {
+    let hashes = canonical.card_hashes().unwrap_or_else(|error| {
+        let message = format!("the configuration cannot be written as JSON: {error}");
+        problems.push(Problem::new("", &message, ""));
+        (0, 0)
+    });
     for (at, outcome) in canonical.outcomes.iter().enumerate() {
         let Some(card) = canonical.cards.get(&outcome.name) else { continue };
         for (key, what) in cards::mismatches(card, hashes, &outcome.allow) {
@@ -94,6 +99,7 @@ pub(super) fn check_cards(canonical: &Canonical, hashes: (u64, u64), problems: &
             problems.push(Problem::new(&format!("outcome[{at}].card.{key}"), &what, &hint));
         }
     }
+    hashes
 }
 
 /// What a term needs and the configuration does not have.
