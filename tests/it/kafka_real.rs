@@ -81,6 +81,13 @@ impl Scene {
         self.folder.path().join(format!("{instance}.toml")).display().to_string()
     }
 
+    /// Puts three weeks of the lives of some customers into the topics.
+    fn simulate_lives(&self) {
+        let topics = self.inputs.join(",");
+        let sent = touchline(&["simulate", "--brokers", self.brokers, "--topics", &topics, "--customers", "150"]);
+        assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    }
+
     pub(crate) fn simulate(&self, count: u32, seed: u32) {
         let (count, seed) = (count.to_string(), seed.to_string());
         let arguments = ["simulate", "--brokers", self.brokers, "--topics", &self.inputs.join(","), "--count", &count];
@@ -453,6 +460,24 @@ fn kills_at_any_moment_lose_and_double_nothing() {
     scene.check();
     scene.check_topics();
     scene.check_restore();
+}
+
+/// The rule is the one in README.md, which `tests/cases/own_rule` tests.
+#[test]
+fn a_rule_of_ones_own_fires_in_the_service_as_in_every_replay() {
+    let mut scene = Scene::new("own", 100);
+    scene.reconfigure(include_str!("../../config/examples/own_rule.toml"));
+    scene.simulate_lives();
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+    scene.check_topics();
+    let alerts = lines_of(&scene.lines("alerts"));
+    for phase in ["opened", "resolved"] {
+        let told = format!("\"phase\":\"{phase}\"");
+        assert!(alerts.lines().any(|line| line.contains("\"kind\":\"worn_out\"") && line.contains(&told)), "{phase}");
+    }
 }
 
 #[test]

@@ -49,3 +49,5 @@ mod simulator;
 mod tidy;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod tutorial;
