@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// Tables whose keys are the user's own.
-const FREE: [&str; 7] = [
+pub(super) const FREE: [&str; 7] = [
     "kafka.properties",
     "kafka.consumer_properties",
     "kafka.producer_properties",

@@ -11,6 +11,7 @@ mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod schema;
 mod secret;
 
 use crate::model::hash64;
@@ -27,6 +28,7 @@ use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use schema::schema;
 pub use secret::Secret;
 
 /// The defaults, every key with a comment.

@@ -6,14 +6,15 @@ use super::inputs::{self, FORMATS};
 use super::merge::{FREE, join};
 use super::{CATALOGUE, DEFAULTS};
 use crate::codec::mapping::Field;
-use crate::engine::settings::{Context, ContextMode, Measure};
+use crate::engine::settings::{Context, Measure};
+use crate::model::Severity;
 use crate::model::time::Span;
-use crate::model::{Micro, Severity};
 use crate::rules::catalogue::{Journey, Kind};
-use crate::rules::outcome_risk::{Outcome, OutcomeKind};
+use crate::rules::outcome_risk::Outcome;
 use crate::rules::own::OwnRule;
 use crate::rules::promises::Promise;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
@@ -32,16 +33,22 @@ pub fn schema() -> Json {
             "promises": named(keys_of(&Promise::default())),
         },
     });
-    let lists = [("rule", keys_of(&OwnRule::default())), ("outcome", outcome()), ("context", context()), ("input", input())];
+    let lists = [
+        ("rule", keys_in::<OwnRule>("name = ''\nwhen = ''")),
+        ("outcome", keys_in::<Outcome>("name = ''\nterms = []\nopen = 0\nclose = 0")),
+        ("context", keys_in::<Context>("name = ''\nfield = ''\nmode = 'last'\nwithin = '1d'")),
+        ("input", input()),
+    ];
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
         properties.insert("catalogue".to_owned(), catalogue);
         for (name, item) in lists {
             let description = properties.get(name).and_then(|known| known.get("description")).cloned();
             properties.insert(name.to_owned(), json!({"type": "array", "description": description, "items": item}));
         }
-        if let Some(measures) = properties.get_mut("items").and_then(|items| items.pointer_mut("/properties/measures")) {
+        if let Some(measures) = properties.get_mut("items").and_then(|items| items.pointer_mut("/properties/measures"))
+        {
             let description = measures.get("description").cloned();
-            *measures = json!({"type": "array", "description": description, "items": measure()});
+            *measures = json!({"type": "array", "description": description, "items": keys_in::<Measure>("name = ''\nfrom = 1")});
         }
     }
     let head = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Touchline configuration"});
@@ -54,10 +61,9 @@ pub fn schema() -> Json {
 fn table(defaults: &Table, path: &str, comments: &BTreeMap<String, String>) -> Json {
     let property = |(key, value): (&String, &Value)| {
         let path = join(path, key);
-        let mut property = match value {
-            Value::Table(_) if FREE.contains(&path.as_str()) => json!({"type": "object"}),
-            Value::Table(inner) => table(inner, &path, comments),
-            value => form(value),
+        let mut property = match value.as_table() {
+            Some(inner) if !FREE.contains(&path.as_str()) => table(inner, &path, comments),
+            Some(_) | None => form(value),
         };
         if let (Some(comment), Some(property)) = (comments.get(&path), property.as_object_mut()) {
             property.insert("description".to_owned(), Json::String(comment.clone()));
@@ -111,26 +117,9 @@ fn keys_of(example: &impl Serialize) -> Json {
     json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
-fn outcome() -> Json {
-    keys_of(&Outcome {
-        name: String::new(),
-        kind: OutcomeKind::default(),
-        terms: Vec::new(),
-        items: Vec::new(),
-        open: Micro::ZERO,
-        close: Micro::ZERO,
-        severity: None,
-        ..Outcome::default()
-    })
-}
-
-fn context() -> Json {
-    keys_of(&Context { name: String::new(), field: String::new(), mode: ContextMode::Last, within: Span(0) })
-}
-
-fn measure() -> Json {
-    let example = toml::from_str::<Measure>("name = \"\"\nfield = \"\"\ncounts = \"\"");
-    example.map_or_else(|_| json!({}), |measure| keys_of(&measure))
+/// As [`keys_of`], of what this text reads as.
+fn keys_in<T: Serialize + DeserializeOwned>(example: &str) -> Json {
+    toml::from_str::<T>(example).map_or_else(|_| json!({}), |example| keys_of(&example))
 }
 
 fn input() -> Json {
