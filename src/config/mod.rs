@@ -12,6 +12,7 @@ mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod schema;
 mod secret;
 
 use crate::model::{Name, hash64};
@@ -29,6 +30,7 @@ use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use schema::schema;
 pub use secret::Secret;
 
 /// The defaults, every key with a comment.

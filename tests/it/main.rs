@@ -58,3 +58,5 @@ mod simulator;
 mod tidy;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod tutorial;
