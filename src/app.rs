@@ -8,7 +8,6 @@
 use crate::admin::{self, Server, Sources};
 use crate::config::Config;
 use crate::kafka::{self, Clients, Shell, Topics, topics};
-use crate::sentiment::Scorer;
 use crate::shutdown::Shutdown;
 use crate::status::Status;
 use crate::telemetry::Metrics;
@@ -93,7 +92,7 @@ fn compose(
         clients,
         topics,
         plan: config.plan(config.input_topics(), partitions),
-        scorer: Arc::new(Scorer::new()),
+        scorer: Arc::clone(&config.scorer),
         status,
         signals,
         shutdown: shutdown.clone(),

@@ -27,7 +27,24 @@ fn load_by(
         vec![Problem { path: path.display().to_string(), message, hint: "give the path of a TOML file".into() }]
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    load(Some(&text), &|reference| read(folder, reference))
+    let mut config = load(Some(&text), &|reference| read(folder, reference))?;
+    models(&mut config, folder).map_err(|message| {
+        let hint = "give files written by `touchline sentiment train`".into();
+        vec![Problem { path: "scoring.model".into(), message, hint }]
+    })?;
+    Ok(config)
+}
+
+fn models(config: &mut Config, folder: &Path) -> Result<(), String> {
+    if config.scoring.models.is_empty() {
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    for path in &config.scoring.models {
+        let bytes = fs::read(folder.join(path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        files.push((path.clone(), bytes));
+    }
+    config.use_models(&files).map_err(|(path, error)| format!("{path} cannot be used: {error}"))
 }
 
 /// As [`load`], with the problems printed to standard error.

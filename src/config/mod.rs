@@ -12,22 +12,25 @@ mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod schema;
 mod secret;
 
 use crate::model::{Name, hash64};
 use crate::pipeline::{Bounds, Plan, Scoring};
 use crate::rules::outcome_risk::{Mismatch, Outcome};
 use crate::rules::profile::ProfileFile;
+use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
 use canonical::Canonical;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use schema::schema;
 pub use secret::Secret;
 
 /// The defaults, every key with a comment.
@@ -37,6 +40,8 @@ pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
 /// Largest canonical configuration: a record that fits a broker's default limit.
 const CANONICAL_BYTES_MAX: usize = 900_000;
+/// Scores text where no model is named: three quarters of a megabyte, the same for every configuration.
+static SHIPPED: LazyLock<Arc<Scorer>> = LazyLock::new(|| Arc::new(Scorer::new()));
 /// Configurations one may build on another.
 const EXTENDS_MAX: usize = 8;
 
@@ -100,6 +105,8 @@ pub struct Config {
     pub settings: Arc<engine::Settings>,
     /// `[scoring]` and `[customer]`.
     pub scoring: Scoring,
+    /// Scores text.
+    pub scorer: Arc<Scorer>,
     /// `[pipeline]`.
     pub bounds: Bounds,
     /// `[admin]`.
@@ -147,6 +154,25 @@ impl Config {
         config.filter(|_| problems.is_empty()).ok_or(problems)
     }
 
+    /// Scores text by these model files, in place of the shipped model or beside it. What they are goes into the
+    /// canonical configuration.
+    ///
+    /// # Errors
+    /// The path of the first that is no model, and why.
+    pub fn use_models(&mut self, files: &[(String, Vec<u8>)]) -> Result<(), (String, ModelError)> {
+        let mut scorer = Scorer::new();
+        for (path, bytes) in files {
+            scorer.add(Model::parse(bytes).map_err(|error| (path.clone(), error))?);
+        }
+        let with_path = |error: serde_json::Error| ("scoring.model".to_owned(), ModelError::from(error));
+        let mut canonical: Canonical = serde_json::from_str(&self.canonical).map_err(with_path)?;
+        canonical.scoring.model_hashes = files.iter().map(|(_, bytes)| format!("{:016x}", hash64(bytes))).collect();
+        self.canonical = canonical.text().map_err(with_path)?;
+        self.config_hash = hash64(self.canonical.as_bytes());
+        self.scorer = Arc::new(scorer);
+        Ok(())
+    }
+
     /// Adds a card whose chance shall stand among the features, without alerts.
     ///
     /// # Errors
@@ -175,6 +201,7 @@ impl Config {
             sources,
             settings: Arc::clone(&self.settings),
             scoring: self.scoring.clone(),
+            scorer: Arc::clone(&self.scorer),
             configuration: self.canonical.as_str().into(),
             config_hash: self.config_hash,
             settings_of,
@@ -225,9 +252,7 @@ fn load(
     outcomes.retain(|outcome| without.keeps(outcome));
     let cards = cards::read(&mut outcomes, resolve, problems);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
-    let kafka = reader.section("kafka");
-    let topics = reader.section("topics");
-    let admin = reader.section("admin");
+    let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
     let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
     let canonical = Canonical {
         cards,
@@ -261,6 +286,7 @@ fn load(
         inputs,
         settings,
         scoring,
+        scorer: Arc::clone(&SHIPPED),
         bounds,
         admin,
         telemetry: Telemetry { log: telemetry.log, json: telemetry.json },
@@ -338,6 +364,7 @@ fn scoring(canonical: &Canonical) -> Scoring {
         segment: attribute(&customer.segment_attribute, &customer.segments),
         tier: attribute(&customer.tier_attribute, &customer.tiers),
         brand_words: canonical.scoring.brand_words.iter().map(|word| word.to_lowercase()).collect(),
+        models: canonical.scoring.model.clone(),
     }
 }
 

@@ -271,7 +271,7 @@ impl<'a> Turn<'a> {
         self.alerts_moved |= net != 0;
         let lifecycle = self.settings.lifecycle(alert.kind, &alert.detail);
         let after = alert.origin.value;
-        let evidence = match basis {
+        let mut evidence = match basis {
             Basis::Perception(derived)
                 if alert.kind == Kind::Own || FIGURES.first() == alert.figure_name().as_ref() =>
             {
@@ -280,6 +280,10 @@ impl<'a> Turn<'a> {
             Basis::Lines(lines) if phase != Phase::Resolved => figures::strongest(lines.to_vec(), EVIDENCE_MAX),
             Basis::Perception(_) | Basis::Lines(_) | Basis::Origin => vec![alert.origin.evidence(after)],
         };
+        if evidence.is_empty() {
+            // Everything behind it came late, and is remembered as sums only.
+            evidence.push(alert.origin.evidence(Micro::ZERO));
+        }
         let explained = evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
         let change = AlertChange {
             alert_id: alert.alert_id,

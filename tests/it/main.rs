@@ -51,8 +51,12 @@ mod replay;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
+mod sentiment;
+#[cfg(test)]
 mod simulator;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod tutorial;

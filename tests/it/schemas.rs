@@ -81,3 +81,72 @@ fn every_kind_of_alert_is_in_the_schema() {
     let known: Vec<&str> = touchline::rules::TABLE.iter().map(|row| row.name).collect();
     assert_eq!(listed, known);
 }
+
+fn form_of_configurations() -> Value {
+    serde_json::from_str(&touchline(&["schema"]).stdout).unwrap()
+}
+
+/// A configuration as JSON.
+fn json_of(text: &str) -> Value {
+    serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap()
+}
+
+/// `TOUCHLINE_BLESS=1` writes the file anew.
+#[test]
+fn the_schema_of_configurations_is_current() {
+    let (file, printed) = (root().join("schemas/config.json"), touchline(&["schema"]).stdout);
+    if std::env::var_os("TOUCHLINE_BLESS").is_some() {
+        std::fs::write(&file, &printed).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(file).unwrap() == printed,
+        "`touchline schema > schemas/config.json` brings it up to date"
+    );
+}
+
+#[test]
+fn every_shipped_configuration_has_the_form_of_one() {
+    let validator = jsonschema::validator_for(&form_of_configurations()).unwrap();
+    let folders = ["config", "config/examples", "tests/tutorial"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let golden = std::fs::read_dir(root().join("tests/golden")).unwrap();
+    let golden = golden.map(|case| case.unwrap().path().join("config.toml")).filter(|config| config.exists());
+    let mut seen = 0;
+    for file in files.chain(golden).filter(|file| file.extension().is_some_and(|extension| extension == "toml")) {
+        let name = file.file_name().unwrap().to_string_lossy();
+        if name == "catalogue.toml" || name.ends_with(".profile.toml") || name.ends_with(".card.toml") {
+            continue;
+        }
+        let problems: Vec<String> = validator
+            .iter_errors(&json_of(&std::fs::read_to_string(&file).unwrap()))
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert!(problems.is_empty(), "{}: {problems:?}", file.display());
+        seen += 1;
+    }
+    assert!(seen > 14, "{seen}");
+}
+
+#[test]
+fn a_misspelt_key_or_a_wrong_sort_of_value_has_not() {
+    let validator = jsonschema::validator_for(&form_of_configurations()).unwrap();
+    for text in [
+        "exteds = 'x.toml'",
+        "[rules.detractor]\nnsp = 5",
+        "[rules.detractr]\nnps = 5",
+        "[rules.detractor]\nnps = 'five'",
+        "[rules.detractor]\ncooldown = '1 week'",
+        "[rules.detractor]\nenabled = 1",
+        "[catalogue.kinds.order_completed]\nvalnce = 1",
+        "[catalogue.promises.delivery]\nparti = 'us'",
+        "[[rule]]\nname = 'x'\nwen = 'effort > 1'",
+        "[[rule]]\nname = 'x'\nseverity = 'hgih'",
+        "[[outcome]]\nnam = 'x'",
+        "[[input]]\nname = 'x'\nformat = 'jsn'",
+        "[[input]]\nname = 'x'\n[input.mapping]\ncustomer = '/id'",
+        "[items]\nmeasures = [{ nme = 'x' }]",
+        "rule = 1",
+    ] {
+        assert!(!validator.is_valid(&json_of(text)), "{text}");
+    }
+}
