@@ -91,6 +91,7 @@ fn raw<'a>(at: usize, line: &'a [u8]) -> RawRecord<'a> {
         recorded_at: None,
         key: None,
         value: Some(line),
+        retries: 0,
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn run(text: &str, case: &Case, config: &Config, scorer: &Arc<Scorer>
         let wrong = |message: String| format!("line {line}: {message}");
         let (source, payload) = payload(touchpoint.get_ref(), number, first, &config).map_err(wrong)?;
         let position = Position { source, partition: 0, offset: number };
-        let raw = RawRecord { position, recorded_at: None, key: None, value: Some(&payload) };
+        let raw = RawRecord { position, recorded_at: None, key: None, value: Some(&payload), retries: 0 };
         let decoded = plan.decode(&raw);
         if let Ok(touchpoint) = &decoded {
             first = first.or(Some(touchpoint.occurred_at));

@@ -2,8 +2,10 @@
 
 use super::files::{Feed, Rows};
 use super::{exit, load};
+use crate::app;
 use crate::codec::{self, Code, Format, Input, RawRecord, Rejection};
 use crate::config::Config;
+use crate::kafka::{Clients, preflight};
 use crate::model::{Attribute, Name, Timestamp, Touchpoint};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,11 +16,16 @@ const LISTED_MAX: usize = 20;
 
 /// Arguments of `touchline check`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 valid, 1 the sample cannot be read or nothing comes out of it, 2 problems.")]
+#[command(
+    after_help = "Exit codes: 0 valid, 1 the sample cannot be read or nothing comes out of it, or the brokers are not fit, 2 problems."
+)]
 pub(super) struct Args {
     /// Configuration; the shipped defaults without it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Also try what `run` needs of the brokers: connection, rights, topics and their settings; writes nothing
+    #[arg(long)]
+    brokers: bool,
     /// Try the mapping on a file: .jsonl or .csv, also .gz or .zst
     #[arg(long, value_name = "FILE")]
     sample: Option<PathBuf>,
@@ -42,6 +49,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let inputs: Vec<&str> = config.inputs.iter().map(|input| input.name.as_str()).collect();
     println!("valid: inputs {}; configuration {:016x}", inputs.join(", "), config.config_hash);
+    if args.brokers && !are_fit(&config) {
+        return Ok(ExitCode::from(exit::FAILED));
+    }
     let Some(path) = &args.sample else { return Ok(ExitCode::from(exit::OK)) };
     let only = (config.inputs.len() == 1).then_some(0);
     let named = args.input.as_deref().map_or(only, |name| config.input_named(name));
@@ -52,6 +62,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tried = try_out(&config, input, path, args.lines, args.show)?;
     print!("{}", tried.report());
     Ok(ExitCode::from(if tried.touchpoints == 0 { exit::FAILED } else { exit::OK }))
+}
+
+/// Prints what was tried with the brokers; whether all of it went well.
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn are_fit(config: &Config) -> bool {
+    let findings = preflight::findings(&Clients::new(config.kafka.clone()), &app::topics_of(config));
+    for (what, problems) in &findings {
+        println!("{} {what}", if problems.is_empty() { "ok " } else { "NO " });
+        problems.iter().for_each(|problem| println!("      {problem}"));
+    }
+    findings.iter().all(|(_, problems)| problems.is_empty())
 }
 
 /// What came out of a sample.

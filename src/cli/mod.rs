@@ -4,9 +4,11 @@ mod as_of;
 mod backtest;
 mod cases;
 mod check;
+mod completions;
 mod console;
 mod demo;
 mod difference;
+mod dlq;
 mod evaluate;
 mod examples;
 mod explain;
@@ -31,8 +33,10 @@ mod train;
 mod train_moments;
 mod train_report;
 
+use crate::kafka;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// Exit codes, the same for every command.
 pub mod exit {
@@ -45,7 +49,7 @@ pub mod exit {
 }
 
 #[derive(Debug, Parser)]
-#[command(name = "touchline", version, about = "Live customer experience and alerts from touchpoints in Kafka")]
+#[command(name = "touchline", version = version(), about = "Live customer experience and alerts from touchpoints in Kafka")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -77,11 +81,25 @@ enum Command {
     Check(check::Args),
     /// Create the topics it needs, or verify them
     Topics(topics::Args),
+    /// Records that could not be read: list, show, send again
+    Dlq(dlq::Args),
+    /// A script that completes this command line in your shell
+    Completions(completions::Args),
     /// Synthetic touchpoints into topics or a file
     Simulate(Box<simulate::Args>),
     /// The text scorer alone: score lines of text, or learn from labelled ones
     #[command(subcommand)]
     Sentiment(sentiment::Command),
+}
+
+/// Version, commit (when the build was told it by `TOUCHLINE_COMMIT`) and the version of the Kafka client.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let commit = option_env!("TOUCHLINE_COMMIT").filter(|commit| !commit.is_empty());
+        let commit = commit.map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+        format!("{} ({commit}librdkafka {})", env!("CARGO_PKG_VERSION"), kafka::client_version())
+    })
 }
 
 /// Parses the command line and runs the command. Errors are printed to standard error with their causes.
@@ -101,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Dlq(args) => dlq::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sentiment(command) => sentiment::run(&command),
     };

@@ -18,6 +18,12 @@ pub(super) struct Args {
     /// Create the topics that are missing, the inputs too when `topics.partitions` says with how many partitions
     #[arg(long)]
     create: bool,
+    /// Print the commands of Kafka's own tools that create the topics and grant the rights, for an administrator to run
+    #[arg(long, conflicts_with = "create")]
+    print: bool,
+    /// With --print: the principal that the rights are for
+    #[arg(long, value_name = "NAME", default_value = "touchline", requires = "print")]
+    user: String,
 }
 
 /// Runs the command.
@@ -28,6 +34,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let (clients, names) = (Clients::new(config.kafka.clone()), app::topics_of(&config));
+    if args.print {
+        let (partitions, replication) = (config.topics.partitions, config.topics.replication_factor);
+        anyhow::ensure!(partitions > 0, "topics.partitions: set it to the number of partitions the input topics have");
+        let lines = topics::commands(&clients, &names, partitions, replication, &args.user);
+        lines.iter().for_each(|line| println!("{line}"));
+        return Ok(ExitCode::from(exit::OK));
+    }
     let mut counts = topics::partition_counts(&clients, &names)?;
     if args.create {
         let existing = names.inputs.iter().find_map(|topic| counts.get(topic)).copied();

@@ -1,7 +1,7 @@
 //! Model → bytes: alerts and experience changes as JSON, the headers of dead letters. Keys come in the order of the
 //! schemas and numbers as exact decimals, so the same change is the same bytes everywhere. What is not known is left out.
 
-use super::{RawRecord, Rejection};
+use super::{RETRIES, RawRecord, Rejection};
 use crate::model::{AlertChange, Cause, EventHash, Evidence, ExperienceChange, Figures, Item, Micro, Name, Position};
 use serde::ser::{Error, SerializeMap};
 use serde::{Serialize, Serializer};
@@ -94,6 +94,7 @@ pub fn dead_letter_headers(record: &RawRecord<'_>, rejection: &Rejection, source
         ("touchline.version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     headers.extend(record.recorded_at.map(|at| ("touchline.timestamp", at.0.to_string())));
+    headers.extend((record.retries > 0).then(|| (RETRIES, record.retries.to_string())));
     headers
 }
 

@@ -166,12 +166,14 @@ fn headers_of_dead_letters_say_why_and_where() {
         recorded_at: Some(Timestamp(5)),
         key: None,
         value: Some(b"{\"id\":\"canary"),
+        retries: 2,
     };
     let rejection = decode(&Input::default(), &record).unwrap_err();
     assert_eq!(rejection.code, Code::Malformed);
     let headers = dead_letter_headers(&record, &rejection, "cx.touchpoints.web");
     let object: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
+    assert_eq!(object["touchline.retries"], "2");
     let document = serde_json::to_string(&object).unwrap();
     assert_eq!(objection(DEAD_LETTER, &document), None);
     assert!(document.contains(r#""touchline.offset":"17""#));
@@ -197,8 +199,13 @@ fn touchpoints_are_read_as_their_schema_says() {
         (good.replace("\"e\"", "\"\""), false),
         (good.replace("\"kind\":\"k\",", ""), false),
     ] {
-        let record =
-            RawRecord { position: Position::default(), recorded_at: None, key: None, value: Some(document.as_bytes()) };
+        let record = RawRecord {
+            position: Position::default(),
+            recorded_at: None,
+            key: None,
+            value: Some(document.as_bytes()),
+            retries: 0,
+        };
         assert_eq!(decode(&Input::default(), &record).is_ok(), valid, "decoder: {document}");
         assert_eq!(objection(TOUCHPOINT, &document).is_none(), valid, "schema: {document}");
     }

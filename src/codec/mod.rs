@@ -12,6 +12,10 @@ use mapping::{Mapping, TimeFormat};
 use node::Pointer;
 use serde::Serializer;
 
+/// Header of a record that was sent again from the dead letters: how often. It keeps a record that is never read from
+/// going round for ever.
+pub const RETRIES: &str = "touchline.retries";
+
 /// A record as it was read: from a topic, or a line of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct RawRecord<'a> {
@@ -23,6 +27,8 @@ pub struct RawRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Payload; none for a tombstone.
     pub value: Option<&'a [u8]>,
+    /// How often it was sent again from the dead letters (header [`RETRIES`]); 0 for files.
+    pub retries: u8,
 }
 
 /// Why a record was rejected. The names are stable: they are metric labels and DLQ headers.

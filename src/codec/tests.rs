@@ -10,7 +10,7 @@ fn input() -> Input {
 }
 
 fn record(value: &[u8]) -> RawRecord<'_> {
-    RawRecord { position: Position::default(), recorded_at: None, key: None, value: Some(value) }
+    RawRecord { position: Position::default(), recorded_at: None, key: None, value: Some(value), retries: 0 }
 }
 
 const GOOD: &str = r#"{"id":"e1","source":"shop","customer_id":"c1","channel":"web","kind":"order_placed","occurred_at":1700000000000}"#;

@@ -17,6 +17,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,6 +135,19 @@ impl Clients {
         config
     }
 
+    /// A consumer and a producer for sending dead letters again, in a group and with a transactional id of their own.
+    pub(super) fn retry(&self) -> Result<(BaseConsumer, BaseProducer), Error> {
+        let name = format!("{}-dlq-retry", self.kafka.group_id);
+        let mut consumer = self.consumer();
+        consumer.set("group.id", &name);
+        let mut producer = self.common();
+        set_all(&mut producer, &self.kafka.producer_properties);
+        producer.set("transactional.id", &name);
+        producer.set("transaction.timeout.ms", "60000");
+        let what = || Error::client("creating a client by kafka.properties");
+        Ok((consumer.create().map_err(what())?, producer.create().map_err(what())?))
+    }
+
     /// The name of this process in transactional ids: stable when the user gave one. Otherwise unique, and the
     /// successor of a killed process waits for its open transaction to time out.
     #[must_use]
@@ -147,6 +161,21 @@ impl Clients {
     /// How long the broker lets a transaction of ours stay open.
     pub(super) fn transaction_timeout(&self) -> Duration {
         span(self.kafka.transaction_timeout)
+    }
+
+    /// The consumer group.
+    pub(super) fn group(&self) -> &str {
+        &self.kafka.group_id
+    }
+
+    /// Consumer and producer of `touchline check`: the service's group, which it never joins, and a transactional id of
+    /// its own, so that it fences nobody.
+    pub(super) fn check(&self) -> Result<(BaseConsumer<Plain>, BaseProducer), Error> {
+        let what = "creating a client by kafka.properties";
+        let mut producer = self.common();
+        set_all(&mut producer, &self.kafka.producer_properties);
+        producer.set("transactional.id", format!("{}-check", self.kafka.group_id));
+        Ok((plain_consumer(&self.consumer(), what)?, producer.create().map_err(Error::client(what))?))
     }
 
     /// Brokers as configured, for messages.

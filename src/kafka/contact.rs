@@ -21,6 +21,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// One request.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
+/// Events looked at after each request.
+const EVENTS_MAX: usize = 100;
+
 /// What is known of why there is no answer.
 #[derive(Debug, Default)]
 struct Contact {
@@ -83,8 +86,10 @@ pub(super) fn metadata(clients: &Clients) -> Result<Metadata, Error> {
             Ok(metadata) => return Ok(metadata),
             Err(failure) => failure,
         };
-        // What was told meanwhile; there are no records to get.
-        while consumer.poll(Duration::ZERO).is_some() {}
+        // What was told meanwhile, one event a call; there are no records to get.
+        for _ in 0..EVENTS_MAX {
+            drop(consumer.poll(Duration::ZERO));
+        }
         let why = consumer.context().why.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refused_at = why.as_ref().and_then(|why| why.refused_at);
         if refused_at.is_some_and(|at| at.elapsed() >= REFUSED_FOR) || started.elapsed() >= PATIENCE {

@@ -14,12 +14,14 @@ mod assignment;
 mod client;
 mod commit;
 mod contact;
+pub mod dead_letters;
 mod error;
 pub mod feeder;
 mod fetch;
 pub mod history;
 mod member;
 mod owned;
+pub mod preflight;
 mod read;
 mod restore;
 mod takeover;
@@ -46,6 +48,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub use client::Clients;
 pub use error::Error;
 pub use topics::Topics;
+
+/// The version of the client library.
+#[must_use]
+pub fn client_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
 
 /// What all workers of a run share.
 #[derive(Debug)]

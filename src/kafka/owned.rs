@@ -1,12 +1,12 @@
 //! An owned partition: its engine, the records on their way to it, and what is known about the ends of its topics.
 
 use super::fetch::recorded_at;
-use crate::codec::RawRecord;
+use crate::codec::{RETRIES, RawRecord};
 use crate::model::{Position, Timestamp};
 use crate::pipeline::merge::{Marks, Merge};
 use crate::pipeline::{Partition, Pending};
 use crate::status;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use std::time::{Duration, Instant};
 
 /// Records in a queue from which its topic counts as behind, until its end is seen again.
@@ -157,5 +157,13 @@ pub(super) fn raw<'a>(partition: i32, source: usize, message: &'a BorrowedMessag
         recorded_at: recorded_at(message),
         key: message.key(),
         value: message.payload(),
+        retries: retries(message),
     }
+}
+
+/// What the header of a record sent again says; foreign nonsense in it is no retry of ours.
+pub(super) fn retries(message: &BorrowedMessage<'_>) -> u8 {
+    let Some(headers) = message.headers() else { return 0 };
+    let value = headers.iter().find(|header| header.key == RETRIES).and_then(|header| header.value);
+    value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
 }

@@ -230,6 +230,38 @@ pub fn create(
     Ok(created)
 }
 
+/// The commands of Kafka's own tools that create the topics of ours and grant `user` what it needs, for clusters where
+/// only an administrator may. Inputs are taken to exist.
+#[must_use]
+pub fn commands(clients: &Clients, topics: &Topics, partitions: i32, replication: i32, user: &str) -> Vec<String> {
+    let brokers = clients.brokers();
+    let create = |(topic, rules): &(&str, Vec<(&'static str, Rule)>)| {
+        let configs: String = rules.iter().map(|(name, rule)| format!(" --config {name}={}", rule.value())).collect();
+        format!(
+            "kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions {partitions} \
+             --replication-factor {replication}{configs}"
+        )
+    };
+    let grant = |what: String, operations: &[&str]| {
+        let operations: String = operations.iter().map(|operation| format!(" --operation {operation}")).collect();
+        format!("kafka-acls.sh --bootstrap-server {brokers} --add --allow-principal User:{user}{operations} {what}")
+    };
+    let reads = |topic: &String| grant(format!("--topic {topic}"), &["Read"]);
+    let writes = |topic: &String| grant(format!("--topic {topic}"), &["Write", "DescribeConfigs"]);
+    let keeps = |topic: &String| grant(format!("--topic {topic}"), &["Read", "Write", "DescribeConfigs"]);
+    let group = clients.group();
+    let rules = topics.rules();
+    let lines = rules.iter().map(create).chain(topics.inputs.iter().map(reads));
+    let lines = lines.chain([&topics.alerts, &topics.experience, &topics.dlq].map(writes));
+    let lines = lines.chain([&topics.images, &topics.journal].map(keeps));
+    lines
+        .chain([
+            grant(format!("--group {group}"), &["Read"]),
+            grant(format!("--transactional-id {group}- --resource-pattern-type prefixed"), &["Write"]),
+        ])
+        .collect()
+}
+
 /// Runs one administrative request to its end.
 fn with_admin<F, T>(clients: &Clients, request: F) -> Result<T, Error>
 where

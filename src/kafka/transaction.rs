@@ -14,7 +14,7 @@
 //! Everything is delivered before commit is called: the flush inside of it waits in steps of 100 ms.
 
 use super::client::{self, Clients};
-use super::error::{Class, Error, class, is_denied, is_transport, remedy};
+use super::error::{Class, Error, class, is_transport};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -76,7 +76,7 @@ struct Context {
     number: AtomicUsize,
     /// Transport and timeout events so far.
     disturbances: AtomicU64,
-    /// The last thing the brokers did not allow; a delivery that fails by it only says that it was given up.
+    /// The last topic that may not be written; a delivery that fails by it only says that it was given up.
     denied: Mutex<Option<String>>,
     /// Commits and aborts whose last debug line was read.
     returns: AtomicU64,
@@ -95,16 +95,17 @@ impl ClientContext for Context {
         } else if facility == "TXNAPI" && tells(["API commit_transaction return", "API abort_transaction return"]) {
             self.returns.fetch_add(1, Ordering::Relaxed);
         }
+        // The client tells the topic nowhere else.
+        if facility == "ADDPARTS" && message.ends_with("Topic authorization failed") {
+            let denied = format!("{message}; grant this user Write on the topic");
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
+        }
         client::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if is_transport(&error) {
             self.disturbances.fetch_add(1, Ordering::Relaxed);
-        }
-        if is_denied(&error) {
-            let denied = format!("{reason}{}", remedy(&error));
-            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
         }
         client::log_error(&error, reason);
     }
@@ -216,7 +217,7 @@ impl Transactions {
         std::mem::take(&mut *self.context().traced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the brokers did not allow since this was last asked.
+    /// The topic that may not be written, if that is why transactions fail. Answered once.
     pub(super) fn denied(&self) -> Option<String> {
         self.context().denied.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -58,14 +58,16 @@ impl Broker {
         Self::start_with("")
     }
 
-    /// The same with more lines of `server.properties`.
+    /// The same with more lines of `server.properties`; `{port}` and `{controller_port}` in them stand for its ports.
     pub(crate) fn start_with(properties: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = temporary().join(format!("broker-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let [port, controller_port] = free_ports();
-        let text = server_properties(port, controller_port, &folder) + properties;
+        let more = properties.replace("{port}", &port.to_string());
+        let more = more.replace("{controller_port}", &controller_port.to_string());
+        let text = server_properties(port, controller_port, &folder) + &more;
         std::fs::write(folder.join("server.properties"), text).unwrap();
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "supervisor"])
@@ -97,6 +99,22 @@ impl Broker {
         while !self.answers() {
             assert!(Instant::now() < deadline, "the broker did not start:\n{}", self.log_tail());
         }
+    }
+
+    /// Runs one of Kafka's own command-line tools against this broker; it must succeed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tool<S: AsRef<std::ffi::OsStr>>(&self, class: &str, arguments: &[S]) {
+        let output = Command::new(java())
+            .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(libraries().join("*"))
+            .arg(class)
+            .args(["--bootstrap-server", &self.address])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{class}: {said}");
     }
 
     fn order(&mut self, line: &str) {
@@ -301,7 +319,7 @@ fn record_of(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
     }
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
@@ -365,7 +383,7 @@ fn libraries() -> &'static PathBuf {
     LIBRARIES.get_or_init(|| {
         let cache = std::env::var_os("TOUCHLINE_TEST_CACHE")
             .map_or_else(|| temporary().parent().unwrap().join("kafka-libs"), PathBuf::from);
-        let done = cache.join(format!("kafka-{KAFKA_VERSION}"));
+        let done = cache.join(format!("kafka-{KAFKA_VERSION}-tools"));
         if !done.exists() {
             fetch(&cache.join(format!("fetching-{}", std::process::id())), &done);
         }
@@ -380,6 +398,8 @@ fn fetch(part: &Path, done: &Path) {
         "<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId>\
          <version>1</version><packaging>pom</packaging><dependencies><dependency>\
          <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>\
+         </dependency><dependency>\
+         <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{KAFKA_VERSION}</version>\
          </dependency></dependencies></project>"
     );
     std::fs::write(part.join("pom.xml"), pom).unwrap();

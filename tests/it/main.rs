@@ -32,9 +32,14 @@ mod hostile;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod kafka_dlq;
+#[cfg(test)]
 mod kafka_faults;
 #[cfg(test)]
 mod kafka_real;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod kafka_secured;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
