@@ -8,7 +8,6 @@
 use crate::admin::{self, Server, Sources};
 use crate::config::Config;
 use crate::kafka::{self, Clients, Shell, Topics, topics};
-use crate::sentiment::Scorer;
 use crate::shutdown::Shutdown;
 use crate::status::Status;
 use crate::telemetry::Metrics;
@@ -36,6 +35,7 @@ pub enum Brokers {
 /// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
 pub fn run(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("building the metrics")?);
+    metrics.expect(&config.settings);
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
     let _admin = serve_admin(config, &status, &metrics)?;
@@ -92,7 +92,7 @@ fn compose(
         clients,
         topics,
         plan: config.plan(config.input_topics(), partitions),
-        scorer: Arc::new(Scorer::new()),
+        scorer: Arc::clone(&config.scorer),
         status,
         signals,
         shutdown: shutdown.clone(),

@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::insight::{About, Episodes, Items, Match, matches};
 use crate::model::{AlertChange, Phase, Position, Timestamp, Touchpoint, hash64};
 use crate::pipeline::{ImagesDue, Partition, Plan, Staged};
-use crate::sentiment::Scorer;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -99,8 +98,8 @@ struct Side {
 }
 
 impl Side {
-    fn new(plan: &Arc<Plan>, scorer: &Arc<Scorer>) -> Self {
-        let mut partition = Partition::new(Arc::clone(plan), Arc::clone(scorer), 0, 0, false);
+    fn new(plan: &Arc<Plan>) -> Self {
+        let mut partition = Partition::new(Arc::clone(plan), Arc::clone(&plan.scorer), 0, 0, false);
         partition.mute_experience();
         Self { partition, episodes: Episodes::default(), staged: Staged::default() }
     }
@@ -146,8 +145,7 @@ fn about(alert: &AlertChange) -> About {
 /// Both configurations over the files, in one pass: records are read and decoded once, then both take them, each on a
 /// thread of its own.
 fn pass(base: &Arc<Plan>, candidate: &Arc<Plan>) -> anyhow::Result<[Side; 2]> {
-    let scorer = Arc::new(Scorer::new());
-    let (mut old, mut new) = (Side::new(base, &scorer), Side::new(candidate, &scorer));
+    let (mut old, mut new) = (Side::new(base), Side::new(candidate));
     let same_inputs = base.inputs == candidate.inputs && base.bounds == candidate.bounds;
     let mut feeds = Feeds::open(base, AHEAD_RECORDS)?;
     let mut batch = Batch::default();

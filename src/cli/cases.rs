@@ -25,7 +25,6 @@ use crate::model::time::Span;
 use crate::model::{AlertChange, Phase, Position, Severity, Timestamp};
 use crate::pipeline::{Fate, Partition};
 use crate::rules::TABLE;
-use crate::sentiment::Scorer;
 use serde::Deserialize;
 use std::sync::Arc;
 use toml::{Spanned, Table, Value};
@@ -83,14 +82,14 @@ pub(super) enum Verdict {
 ///
 /// # Errors
 /// What is wrong with the case: line, what, hint.
-pub(super) fn run(text: &str, case: &Case, config: &Config, scorer: &Arc<Scorer>) -> Result<Verdict, String> {
+pub(super) fn run(text: &str, case: &Case, config: &Config) -> Result<Verdict, String> {
     let mut config = config.clone();
     // What a touchpoint is about is for the first input to say.
     let item = config.inputs.first().map_or_else(Vec::new, |input| input.item.clone());
     config.inputs.push(Input { name: "touchpoint".into(), source: Some("case".into()), item, ..Input::default() });
     let sources = config.inputs.iter().enumerate().map(|(at, input)| (input.name.clone(), at)).collect();
     let plan = config.plan(sources, 0);
-    let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(scorer), 0, 0, false);
+    let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), 0, 0, false);
     partition.mute_experience();
     let mut first = None;
     for (number, touchpoint) in (1..).zip(&case.touchpoint) {

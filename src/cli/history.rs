@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::{AlertChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
-use crate::sentiment::Scorer;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,7 +79,7 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
     let mut order: Vec<usize> = (0..moments.len()).collect();
     order.sort_by_key(|place| moments.get(*place));
     let mut stops = order.into_iter().filter_map(|place| Some((place, *moments.get(place)?))).peekable();
-    let mut partition = Partition::new(Arc::clone(plan), Arc::new(Scorer::new()), 0, 0, false);
+    let mut partition = Partition::new(Arc::clone(plan), Arc::clone(&plan.scorer), 0, 0, false);
     partition.mute_experience();
     let (mut summary, mut staged) = (Summary::default(), Staged::default());
     let mut feeds = Feeds::open(plan, AHEAD_RECORDS)?;

@@ -5,7 +5,6 @@ use super::files::Held;
 use super::summary::Summary;
 use super::{as_of, exit, load, replay_topics};
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
-use crate::sentiment::Scorer;
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -60,7 +59,7 @@ fn help() -> String {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match load::config(args.config.as_deref()) {
+    let config = match load::config_with_cards(args.config.as_deref(), &args.moments.cards) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
@@ -99,9 +98,8 @@ struct Replay {
 
 impl Replay {
     fn new(plan: Arc<Plan>, args: &Args) -> anyhow::Result<Self> {
-        let scorer = Arc::new(Scorer::new());
         let partition = |number| {
-            let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&scorer), number, 0, false);
+            let mut partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), number, 0, false);
             if args.experience.is_none() {
                 partition.mute_experience();
             }

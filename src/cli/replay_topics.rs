@@ -11,7 +11,6 @@ use crate::kafka::history::{self, Range};
 use crate::kafka::{Clients, Error, Topics};
 use crate::model::{AlertChange, Timestamp};
 use crate::pipeline::{Partition, Plan};
-use crate::sentiment::Scorer;
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -53,9 +52,9 @@ pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> any
         totals.alerts = lines.alerts;
     } else {
         let inputs = history::Inputs::connect(&clients, &topics.inputs)?;
-        let (scorer, range) = (Arc::new(Scorer::new()), Range { from: args.from, to: args.to });
+        let range = Range { from: args.from, to: args.to };
         for index in 0..partitions {
-            let partition = Partition::new(Arc::clone(&plan), Arc::clone(&scorer), index, 0, false);
+            let partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), index, 0, false);
             let mut counters = Counters::default();
             inputs.replay(index, partition, range, &mut |partition, staged| -> anyhow::Result<()> {
                 for alert in staged.alerts.iter().filter_map(|alert| alert.value.as_deref()) {

@@ -232,8 +232,9 @@ fn text(path: impl AsRef<Path>) -> anyhow::Result<String> {
 }
 
 fn labels(path: &Path) -> anyhow::Result<Labels> {
-    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Labels::parse(&name, &text(path)?)?)
+    let mut labels = Labels::parse(&path.display().to_string(), &text(path)?)?;
+    labels.name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(labels)
 }
 
 /// The command as typed but for folders: the same files elsewhere give the same bytes.

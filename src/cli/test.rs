@@ -3,13 +3,11 @@
 use super::cases::{self, Case, Verdict};
 use super::{exit, load};
 use crate::config::Config;
-use crate::sentiment::Scorer;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Arguments of `touchline test`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +45,6 @@ const HELP: &str = "A case is one TOML file: what the customer met, and the aler
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files(&args.paths)?;
     anyhow::ensure!(!files.is_empty(), "no case: give .toml files, or folders of them");
-    let scorer = Arc::new(Scorer::new());
     let mut configs: BTreeMap<Option<PathBuf>, Config> = BTreeMap::new();
     let (mut passed, mut failed) = (0, 0);
     for file in &files {
@@ -64,7 +61,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                         Err(code) => return Ok(code),
                     },
                 };
-                cases::run(&text, &case, config, &scorer).map(|verdict| (verdict, case.about))
+                cases::run(&text, &case, config).map(|verdict| (verdict, case.about))
             }
         };
         match verdict {

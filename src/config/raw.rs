@@ -87,6 +87,12 @@ pub(super) struct Pipeline {
 #[serde(deny_unknown_fields)]
 pub(super) struct Scoring {
     pub brand_words: Vec<String>,
+    /// Where the files are does not decide outputs.
+    #[serde(default, skip_serializing)]
+    pub model: Vec<String>,
+    /// XXH3-64 of the model files: another model may score otherwise. Not for the user to write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub model_hashes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

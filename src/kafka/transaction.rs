@@ -89,16 +89,15 @@ struct Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let tells = |words: [&str; 2]| words.iter().any(|word| message.contains(word));
-        if facility == "ENDTXN" && tells(["returned _TRANSPORT", "returned _TIMED_OUT"]) {
+        if facility == "ADDPARTS" && message.ends_with("Topic authorization failed") {
+            // The client tells the topic nowhere else.
+            let denied = format!("{message}; grant this user Write on the topic");
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
+        } else if facility == "ENDTXN" && tells(["returned _TRANSPORT", "returned _TIMED_OUT"]) {
             // It will be sent again.
             self.disturbances.fetch_add(1, Ordering::Relaxed);
         } else if facility == "TXNAPI" && tells(["API commit_transaction return", "API abort_transaction return"]) {
             self.returns.fetch_add(1, Ordering::Relaxed);
-        }
-        // The client tells the topic nowhere else.
-        if facility == "ADDPARTS" && message.ends_with("Topic authorization failed") {
-            let denied = format!("{message}; grant this user Write on the topic");
-            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
         }
         client::log(level, facility, message);
     }

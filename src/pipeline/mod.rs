@@ -19,6 +19,7 @@ use crate::engine;
 use crate::journal::SettingsOf;
 use crate::model::time::Span;
 use crate::model::{Name, Touchpoint, hash64};
+use crate::sentiment::Scorer;
 use std::sync::Arc;
 
 pub use crate::journal::ImagesDue;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub settings: Arc<engine::Settings>,
     /// How touchpoints are scored.
     pub scoring: Scoring,
+    /// Scores text.
+    pub scorer: Arc<Scorer>,
     /// The canonical configuration (what decides outputs; no addresses, no secrets).
     pub configuration: Arc<str>,
     /// Its XXH3-64.
@@ -80,6 +83,7 @@ impl Plan {
             sources: sources.map(|source| (source, 0)).collect(),
             settings: Arc::new((self.settings_of)(canonical)?),
             scoring: self.scoring.clone(),
+            scorer: Arc::clone(&self.scorer),
             configuration: canonical.into(),
             config_hash: hash64(canonical.as_bytes()),
             ..*self
@@ -148,6 +152,8 @@ pub struct Scoring {
     pub tier: Option<(String, Vec<String>)>,
     /// Masked in text before scoring (brand handles, product names), lower case.
     pub brand_words: Vec<String>,
+    /// Paths of the model files that text is to be scored by; the caller of `config` reads them.
+    pub models: Vec<String>,
 }
 
 #[cfg(test)]

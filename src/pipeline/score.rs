@@ -15,8 +15,6 @@ use crate::rules::catalogue::KindEntry;
 use crate::sentiment::{Scorer, Scratch};
 use std::borrow::Cow;
 
-/// Only this much of a text is scored: opinions come early, and a megabyte of text must not cost seconds.
-const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Longest value of a context attribute; longer ones are left out.
 const CONTEXT_BYTES_MAX: usize = 64;
 /// In a shop, a wait this long is neutral …
@@ -153,7 +151,7 @@ fn kind_signal(entry: &KindEntry) -> Option<Signal> {
 }
 
 fn text_signal(plan: &Plan, scorer: &Scorer, touchpoint: &Touchpoint<'_>, texts: &mut Texts) -> Option<Signal> {
-    let text = touchpoint.text.as_deref().map(beginning)?;
+    let text = touchpoint.text.as_deref()?;
     if is_automatic(text) {
         return None;
     }
@@ -186,27 +184,42 @@ fn own_words<'a>(text: &'a str, own: &'a mut String) -> &'a str {
     own
 }
 
-fn beginning(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
-}
-
 /// The text without @handles and brand words ("United" is no praise). Untouched text is not copied.
 fn mask<'a>(text: &'a str, brand_words: &[String], masked: &'a mut String) -> &'a str {
     if brand_words.is_empty() && !text.contains('@') {
         return text;
     }
     masked.clear();
-    for piece in text.split_inclusive(char::is_whitespace) {
-        let word = piece.trim_matches(|c: char| !c.is_alphanumeric() && c != '@' && c != '_');
-        let hidden = word.starts_with('@') || brand_words.iter().any(|brand| is_word(word, brand));
-        if !hidden {
+    let mut pieces = text.split_inclusive(char::is_whitespace);
+    while let Some(piece) = pieces.next() {
+        let word = bare(piece);
+        let words = brand_words.iter().filter_map(|brand| words_of(brand, word, pieces.clone())).max();
+        let words = words.unwrap_or(usize::from(word.starts_with('@')));
+        let last = (1..words).filter_map(|_| pieces.next()).last().unwrap_or(piece);
+        if words == 0 {
             masked.push_str(piece);
-        } else if let Some((before, after)) = piece.split_once(word) {
+        } else if let (Some((before, _)), Some((_, after))) = (piece.split_once(word), last.split_once(bare(last))) {
             masked.push_str(before);
             masked.push_str(after);
         }
     }
     masked
+}
+
+/// A piece without the punctuation around it.
+fn bare(piece: &str) -> &str {
+    piece.trim_matches(|c: char| !c.is_alphanumeric() && c != '@' && c != '_')
+}
+
+/// How many words the brand has, if a word and the pieces after it are the brand.
+fn words_of<'a>(brand: &str, word: &'a str, rest: impl Iterator<Item = &'a str>) -> Option<usize> {
+    let mut found = std::iter::once(word).chain(rest.map(bare));
+    let mut words = 0;
+    for wanted in brand.split_whitespace() {
+        found.next().filter(|found| is_word(found, wanted))?;
+        words += 1;
+    }
+    (words > 0).then_some(words)
 }
 
 /// Whether `word` is the lower-case `brand`, or its possessive.

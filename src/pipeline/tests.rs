@@ -88,12 +88,17 @@ fn fielded(fields: &str) -> String {
 
 #[test]
 fn only_customers_text_is_scored_and_brands_are_masked() {
-    let plan = plan("[scoring]\nbrand_words = [\"united\", \"great\"]", 0);
+    let plan = plan("[scoring]\nbrand_words = [\"united\", \"great\", \"happy meal\"]", 0);
     let text = |text: &str, more: &str| signals(&plan, &json("c", 1, NOON, &format!(r#","text":"{text}"{more}"#)));
     let bad = text("terrible and awful service", "");
     assert!(bad[0].1 < -300_000, "{bad:?}");
     assert_eq!(text("terrible and awful service", r#","actor":"agent""#), []);
     assert_eq!(text("@happy_love_best United GREAT!", ""), text("!", ""));
+    assert_eq!(text("the 'Happy Meal', cold. Happy people", ""), text("the '', cold. Happy people", ""));
+    assert_eq!(text(r"awful\n> wonderful, great\nOn Monday Ann wrote:\nlovely", ""), text(r"awful\n", ""));
+    assert_eq!(text("Automatic reply: I am happy to help you next week", ""), []);
+    let long = "It is what it is. ".repeat(1_000);
+    assert!(text(&format!("{long}I hate this awful shop."), "")[0].1 < text(&long, "")[0].1);
     let both = text("terrible", r#","rating":{"instrument":"stars","value":5,"min":1,"max":5}"#);
     assert_eq!(both.iter().map(|signal| signal.0).collect::<Vec<_>>(), [SignalSource::Rating, SignalSource::Text]);
 }

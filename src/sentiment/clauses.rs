@@ -67,11 +67,30 @@ struct Clause {
     turned: bool,
 }
 
+/// Tokens of a text by what is said of the whole text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) words: i64,
+    /// Words that are frequent in the language.
+    pub(super) known: i64,
+    /// Words with a valence or a booster's strength.
+    pub(super) valued: i64,
+    pub(super) exclamations: i64,
+    pub(super) questions: i64,
+    pub(super) numbers: i64,
+    pub(super) capitals: i64,
+    pub(super) repeated: i64,
+    pub(super) plain_negators: i64,
+}
+
 /// The clauses of a text and how each token counts. Kept between texts.
 #[derive(Debug, Default)]
 pub(super) struct Clauses {
     all: Vec<Clause>,
     pub(super) parts: Vec<Part>,
+    /// The tokens that have a valence, by place.
+    pub(super) hits: Vec<usize>,
+    pub(super) counts: Counts,
     /// A contrast was found.
     pub(super) contrast: bool,
 }
@@ -92,6 +111,7 @@ impl Clauses {
     pub(super) fn weigh(&mut self, tokens: &mut Tokens, lexicon: &Lexicon) {
         self.parts.clear();
         self.all.clear();
+        self.hits.clear();
         self.contrast = false;
         self.cut(&mut tokens.all, lexicon);
         if self.all.len() > 1 || self.all.first().is_some_and(Clause::needs_a_look) {
@@ -114,26 +134,38 @@ impl Clauses {
         let mut negation = Negation::default();
         let mut boost = Boost::default();
         let mut clause = Clause { weight: WHOLE, ..Clause::default() };
+        let mut counts = Counts::default();
         let (mut at, count) = (0, tokens.len());
-        let mut rest = tokens;
-        while !rest.is_empty() {
-            let taken = if rest.first().is_some_and(|token| token.entry.is(role::STARTS_IDIOM)) {
-                idiom(rest, lexicon)
-            } else {
-                1
-            };
-            let (words, after) = rest.split_at_mut(taken);
-            rest = after;
-            let Some((token, inside)) = words.split_first() else { break };
+        while let Some(token) = tokens.get(at) {
+            let next = tokens.get(at + 1).map_or_else(Entry::default, |next| next.entry);
+            let starts = token.entry.may_start_idiom(next);
+            if token.is_plain() && !starts {
+                self.parts.push(Part { weight: WHOLE, negated: negation.is_on(), valence: 0, discounted: false });
+                counts.words += 1;
+                counts.known += i64::from(token.entry.is(role::FUNCTION));
+                clause.add_plain(token.entry);
+                negation.pass(token.entry);
+                boost.pass();
+                at += 1;
+                continue;
+            }
+            let taken = if starts { idiom(tokens.get_mut(at..).unwrap_or_default(), lexicon) } else { 1 };
+            let Some(token) = tokens.get(at) else { break };
             if token.entry.is(role::CONTRAST) {
                 clause = self.open(clause, at, 0);
                 clause.contrast = true;
             }
             let part = negation.part(token, &mut boost);
             clause.add(token, &part);
+            counts.add(token);
+            if part.valence != 0 {
+                self.hits.push(at);
+            }
             self.parts.push(part);
-            let like = Part { valence: 0, ..part };
-            self.parts.extend(inside.iter().map(|_| like));
+            for _ in 1..taken {
+                self.parts.push(Part { valence: 0, ..part });
+                counts.words += 1;
+            }
             at += taken;
             if matches!(token.kind, Kind::Stop | Kind::Pause | Kind::Exclamation | Kind::Question) {
                 clause.question = token.kind == Kind::Question;
@@ -143,6 +175,7 @@ impl Clauses {
         if clause.start < count {
             self.all.push(Clause { end: count, ..clause });
         }
+        self.counts = counts;
     }
 
     /// Ends a clause and begins the next, `sentences` further; a clause without words goes on.
@@ -210,7 +243,36 @@ fn question(before: &mut [Clause], last: &mut Clause, next: &mut Clause) {
     }
 }
 
+impl Counts {
+    #[inline]
+    fn add(&mut self, token: &Token) {
+        match token.kind {
+            Kind::Word => {
+                let entry = token.entry;
+                self.words += 1;
+                self.known += i64::from(entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY));
+                self.valued += i64::from(entry.valence != 0);
+                self.capitals += i64::from(token.capitals && token.end - token.start > 2);
+                self.repeated += i64::from(token.repeated);
+                self.plain_negators += i64::from(entry.is(role::NEGATOR) && entry.valence == 0);
+            }
+            Kind::Exclamation => self.exclamations += 1 + i64::from(token.repeated),
+            Kind::Question => self.questions += 1,
+            Kind::Number => self.numbers += 1,
+            Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
+        }
+    }
+}
+
 impl Clause {
+    /// A word that plays no part but, perhaps, that of a frequent one.
+    #[inline]
+    const fn add_plain(&mut self, entry: Entry) {
+        self.words += 1;
+        self.ellipsis = false;
+        self.roles |= entry.roles;
+    }
+
     #[inline]
     fn add(&mut self, token: &Token, part: &Part) {
         let entry = token.entry;
@@ -312,6 +374,15 @@ impl Negation {
         part
     }
 
+    /// Goes past a word that plays no part but, perhaps, that of a frequent one.
+    #[inline]
+    const fn pass(&mut self, entry: Entry) {
+        self.since = self.since.saturating_add(1);
+        self.tokens = self.tokens.saturating_sub(1);
+        self.words = self.words.saturating_sub(if entry.is(role::FUNCTION) { 0 } else { 1 });
+    }
+
+    #[inline]
     fn advance(&mut self, token: &Token, entry: Entry) {
         if token.kind != Kind::Word {
             return;
@@ -342,6 +413,12 @@ struct Boost {
 }
 
 impl Boost {
+    #[inline]
+    const fn pass(&mut self) {
+        self.before = self.last;
+        self.last = 0;
+    }
+
     #[inline]
     fn apply(&mut self, token: &Token, entry: Entry) -> i32 {
         let valence = entry.hundredths();

@@ -1,16 +1,27 @@
 //! Tokens to numbers: hashed rows with a weight each, and a few dense numbers. The trainer and the scorer both use this,
 //! so that the two cannot differ.
 
-use super::clauses::{Clauses, WHOLE};
+use super::clauses::{Clauses, Counts, Part, WHOLE};
 use super::fixed::{ONE, squash};
 use super::hash::chain;
-use super::lexicon::{Lexicon, role};
+use super::lexicon::Lexicon;
 use super::tokens::{Kind, Tokens};
 
 /// Rows of the table, a power of two.
-pub(super) const ROWS: usize = 1 << 17;
+pub(super) const ROWS: usize = 1 << 18;
 /// Tells a negated word from the word.
 const NEGATED: u64 = 0x5bd1_e995_7b93_0000;
+/// Tell apart where a neighbour of a word with a valence stands: just before, just after, two before; and the sign.
+const BEFORE: u64 = 0x1b87_3593_cc9e_2d51;
+const AFTER: u64 = 0x85eb_ca6b_c2b2_ae35;
+const TWO_BEFORE: u64 = 0x27d4_eb2f_1656_67c5;
+const GOOD: u64 = 0x2545_f491_4f6c_dd1d;
+/// Begins the course of a text.
+const COURSE: u64 = 0x6c62_272e_07bb_0142;
+/// Valences that the course of a text holds.
+const COURSE_HITS_MAX: usize = 4;
+/// Stands for the beginning and the end of the text.
+const EDGE: u64 = 0x9fb2_1c65_1e98_df25;
 
 /// The dense numbers, in this order.
 pub(super) const DENSE: &[&str] = &[
@@ -41,7 +52,7 @@ const _: () = assert!(DENSE.len() == DENSE_COUNT);
 
 /// The row of a hash.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the top 17 bits")]
+#[expect(clippy::cast_possible_truncation, reason = "the top 18 bits")]
 pub(super) const fn row_of(hash: u64) -> usize {
     (hash >> (64 - ROWS.trailing_zeros())) as usize
 }
@@ -83,6 +94,48 @@ impl Scratch {
             }
             before = Some(token.hash);
         }
+        count += self.neighbour_rows(&mut take);
+        for row in self.course_rows() {
+            take(self.clauses.hits.first().copied().unwrap_or_default(), row, WHOLE);
+            count += 1;
+        }
+        count
+    }
+
+    /// The course of a text: the signs of its first valences in their order, and those of the first and the last.
+    #[inline]
+    fn course_rows(&self) -> [usize; 2] {
+        let valence = |at: &usize| self.clauses.parts.get(*at).map_or(0, |part| part.valence);
+        let sign = |at: &usize| if valence(at) > 0 { GOOD } else { COURSE };
+        let hits = &self.clauses.hits;
+        let course = hits.iter().take(COURSE_HITS_MAX).fold(COURSE, |course, at| chain(course, sign(at)));
+        let ends = [hits.first(), hits.last()].map(|at| at.map_or(EDGE, sign));
+        [row_of(course), row_of(chain(ends[0], ends[1]))]
+    }
+
+    /// Words next to one with a valence, by its sign and whatever it is: "too" before praise, "enough" after it.
+    #[inline]
+    fn neighbour_rows(&self, take: &mut impl FnMut(usize, usize, i32)) -> i64 {
+        let mut count = 0;
+        for at in &self.clauses.hits {
+            let (Some(part), Some((left, right))) =
+                (self.clauses.parts.get(*at), self.tokens.all.split_at_checked(*at))
+            else {
+                continue;
+            };
+            let mut left = left.iter().rev().filter(|token| token.kind != Kind::Pause);
+            let mut right = right.iter().skip(1).filter(|token| token.kind != Kind::Pause);
+            let sign = if part.valence > 0 { GOOD } else { 0 };
+            let mut row = |place: u64, hash: u64| {
+                take(*at, row_of(chain(place ^ sign, hash)), part.weight);
+                count += 1;
+            };
+            row(BEFORE, left.next().map_or(EDGE, |token| token.hash));
+            row(AFTER, right.next().map_or(EDGE, |token| token.hash));
+            if let Some(token) = left.next() {
+                row(TWO_BEFORE, token.hash);
+            }
+        }
         count
     }
 
@@ -90,42 +143,17 @@ impl Scratch {
     pub(super) fn dense(&self) -> [i64; DENSE_COUNT] {
         let mut sums = Sums::default();
         let half = self.tokens.all.len() / 2;
-        for (at, (token, part)) in self.tokens.all.iter().zip(&self.clauses.parts).enumerate() {
-            sums.words += i64::from(token.kind == Kind::Word);
-            match token.kind {
-                Kind::Exclamation => sums.exclamations += 1 + i64::from(token.repeated),
-                Kind::Question => sums.questions += 1,
-                Kind::Number => sums.numbers += 1,
-                Kind::Word => {
-                    sums.capitals += i64::from(token.capitals && token.end - token.start > 2);
-                    sums.repeated += i64::from(token.repeated);
-                    sums.plain_negators += i64::from(token.entry.is(role::NEGATOR) && token.entry.valence == 0);
-                }
-                Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
-            }
-            if part.valence != 0 {
-                sums.hit(
-                    at >= half,
-                    token.kind == Kind::Symbol,
-                    part.valence.into(),
-                    i64::from(part.weight),
-                    part.discounted,
-                );
+        for at in &self.clauses.hits {
+            if let (Some(token), Some(part)) = (self.tokens.all.get(*at), self.clauses.parts.get(*at)) {
+                sums.hit(*at >= half, token.kind == Kind::Symbol, part);
             }
         }
-        sums.dense(self.clauses.contrast)
+        sums.dense(&self.clauses.counts, self.clauses.contrast)
     }
 }
 
 #[derive(Default)]
 struct Sums {
-    words: i64,
-    exclamations: i64,
-    questions: i64,
-    numbers: i64,
-    capitals: i64,
-    repeated: i64,
-    plain_negators: i64,
     hits: i64,
     /// Hundredths of a valence, as all below.
     positive: i64,
@@ -140,8 +168,9 @@ struct Sums {
 
 impl Sums {
     #[inline]
-    fn hit(&mut self, second_half: bool, symbol: bool, valence: i64, weight: i64, discounted: bool) {
-        let weighted = valence * weight / i64::from(WHOLE);
+    fn hit(&mut self, second_half: bool, symbol: bool, part: &Part) {
+        let valence = i64::from(part.valence);
+        let weighted = valence * i64::from(part.weight) / i64::from(WHOLE);
         self.hits += 1;
         self.positive += weighted.max(0);
         self.negative += weighted.min(0);
@@ -150,11 +179,11 @@ impl Sums {
         self.last = weighted;
         self.second_half += if second_half { weighted } else { 0 };
         self.symbols += if symbol { weighted } else { 0 };
-        self.discounted += if discounted { valence } else { 0 };
+        self.discounted += if part.discounted { valence } else { 0 };
     }
 
-    fn dense(&self, contrast: bool) -> [i64; DENSE_COUNT] {
-        let share = |part: i64| part * ONE / self.words.max(1);
+    fn dense(&self, counts: &Counts, contrast: bool) -> [i64; DENSE_COUNT] {
+        let share = |part: i64| part * ONE / counts.words.max(1);
         let flag = |set: bool| if set { ONE } else { 0 };
         [
             squash(self.positive + self.negative, 8),
@@ -166,16 +195,16 @@ impl Sums {
             squash(self.second_half, 8),
             squash(self.symbols, 4),
             squash(self.discounted, 8),
-            squash(self.exclamations * 100, 2),
-            squash(self.questions * 100, 2),
-            share(self.capitals),
+            squash(counts.exclamations * 100, 2),
+            squash(counts.questions * 100, 2),
+            share(counts.capitals),
             flag(contrast),
-            squash(self.plain_negators * 100, 2),
-            share(self.plain_negators * 4).min(2 * ONE),
+            squash(counts.plain_negators * 100, 2),
+            share(counts.plain_negators * 4).min(2 * ONE),
             flag(self.hits == 0),
-            squash(self.words * 10, 4),
-            flag(self.repeated > 0),
-            flag(self.numbers > 0),
+            squash(counts.words * 10, 4),
+            flag(counts.repeated > 0),
+            flag(counts.numbers > 0),
             ONE,
         ]
     }

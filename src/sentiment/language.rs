@@ -1,13 +1,13 @@
 //! Which language a text is in, asked only when English is in doubt; and what can be said of a text without a model.
 
+use super::clauses::Counts;
 use super::fixed::ONE;
-use super::lexicon::role;
 use super::score::probabilities;
 use super::tokens::{Kind, Tokens};
 use crate::model::Micro;
 
 /// Fewer words than this say nothing about a language.
-const WORDS_MIN: usize = 3;
+const WORDS_MIN: i64 = 3;
 
 /// The ISO 639-1 code of a declared language: `en` of `en-GB`, `EN_us`; none when nothing is declared.
 pub(super) fn code(declared: &str) -> Option<String> {
@@ -16,19 +16,16 @@ pub(super) fn code(declared: &str) -> Option<String> {
 }
 
 /// Whether a text may not be English: letters beyond ASCII, or none of its words is a frequent English word.
-pub(super) fn in_doubt(tokens: &Tokens, text: &str) -> bool {
-    let (mut count, mut known, mut valued) = (0, 0, 0);
-    for token in tokens.all.iter().filter(|token| token.kind == Kind::Word) {
-        count += 1;
-        known += usize::from(token.entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY));
-        valued += usize::from(token.entry.valence != 0);
-    }
-    if count < WORDS_MIN && text.is_ascii() {
+pub(super) fn in_doubt(counts: &Counts, text: &str) -> bool {
+    let Counts { words, known, valued, .. } = *counts;
+    if words < WORDS_MIN && text.is_ascii() {
         return false;
     }
     // One in eight is rare in English.
-    let letters = !text.is_ascii() && text.chars().any(|letter| !letter.is_ascii() && letter.is_alphabetic());
-    (known * 8 < count && valued == 0) || known == 0 && count >= WORDS_MIN || letters && known * 5 < count
+    if (known * 8 < words && valued == 0) || (known == 0 && words >= WORDS_MIN) {
+        return true;
+    }
+    known * 5 < words && !text.is_ascii() && text.chars().any(|letter| !letter.is_ascii() && letter.is_alphabetic())
 }
 
 /// The most likely language, by its ISO 639-1 code; empty for one that is not known.

@@ -3,8 +3,7 @@
 //! Built from text, `words<TAB>kind<TAB>value` a line, several words separated by `, `. A word of several parts is an
 //! idiom ("can't wait"). Later lines win over earlier ones; roles add up.
 
-use super::hash::{chain, hash_phrase};
-use serde::{Deserialize, Serialize};
+use super::hash::{chain, hash_phrase, hash_word};
 
 /// A word's part in a sentence, as bits.
 pub(super) mod role {
@@ -38,8 +37,6 @@ pub(super) mod role {
     pub(crate) const YES: u16 = 1 << 13;
     /// Is, was, did: may stand for a whole clause.
     pub(crate) const AUXILIARY: u16 = 1 << 14;
-    /// An idiom may begin here.
-    pub(crate) const STARTS_IDIOM: u16 = 1 << 15;
 }
 
 /// Longest idiom, in words.
@@ -48,15 +45,26 @@ pub(super) const IDIOM_WORDS_MAX: usize = 4;
 const SLOTS: usize = 1 << 15;
 
 /// What is known of a word. Nothing is known of most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     /// −5 to 5 in 1/25; of a booster, what it adds.
     pub(super) valence: i8,
+    /// Bits: an idiom may begin with this word; it may be the second word of one.
+    pub(super) idiom: u8,
     /// Bits of [`role`].
     pub(super) roles: u16,
 }
 
+const STARTS_IDIOM: u8 = 1;
+const SECOND_OF_IDIOM: u8 = 2;
+
 impl Entry {
+    /// Whether an idiom may begin with this word if that one follows.
+    #[inline]
+    pub(super) const fn may_start_idiom(self, next: Self) -> bool {
+        self.idiom & STARTS_IDIOM != 0 && next.idiom & SECOND_OF_IDIOM != 0
+    }
+
     /// Whether it plays one of these parts.
     pub(super) const fn is(self, roles: u16) -> bool {
         self.roles & roles != 0
@@ -165,8 +173,9 @@ impl Lexicon {
 
     fn add(&mut self, word: &str, valence: i8, role: u16) -> Result<(), LexiconError> {
         let (first, whole) = hash_phrase(word);
-        if whole != first {
-            self.slot(first)?.entry.roles |= role::STARTS_IDIOM;
+        if let Some(second) = word.split(' ').nth(1) {
+            self.slot(first)?.entry.idiom |= STARTS_IDIOM;
+            self.slot(hash_word(second.as_bytes()))?.entry.idiom |= SECOND_OF_IDIOM;
         }
         let entry = &mut self.slot(whole)?.entry;
         entry.roles |= role;
@@ -210,24 +219,24 @@ impl Lexicon {
             let chained = whole.map_or(hash, |before| chain(before, hash));
             whole = Some(chained);
             let entry = if words > 1 { self.entry(chained) } else { Entry::default() };
-            if entry != Entry::default() {
+            if entry.valence != 0 || entry.roles != 0 {
                 found = Some((entry, words));
             }
         }
         found
     }
 
-    /// The taken slots: place, key, valence, roles.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (usize, u32, i8, u16)> + '_ {
+    /// The taken slots: place, key, entry.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (usize, u32, Entry)> + '_ {
         let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.key != 0);
-        taken.map(|(at, slot)| (at, slot.key, slot.entry.valence, slot.entry.roles))
+        taken.map(|(at, slot)| (at, slot.key, slot.entry))
     }
 
     /// The table of these slots; none when one lies outside or the table is too full to find an end.
-    pub(super) fn of_slots(slots: impl Iterator<Item = (usize, u32, i8, u16)>) -> Option<Self> {
+    pub(super) fn of_slots(slots: impl Iterator<Item = (usize, u32, Entry)>) -> Option<Self> {
         let mut lexicon = Self::default();
-        for (at, key, valence, roles) in slots {
-            *lexicon.slots.get_mut(at)? = Slot { key, entry: Entry { valence, roles } };
+        for (at, key, entry) in slots {
+            *lexicon.slots.get_mut(at)? = Slot { key, entry };
             lexicon.taken += 1;
         }
         (lexicon.taken <= SLOTS / 2).then_some(lexicon)
@@ -251,7 +260,8 @@ mod tests {
         let words = |text: &str| text.split(' ').map(|word| hash_word(word.as_bytes())).collect::<Vec<_>>();
         assert_eq!(lexicon.idiom(words("can't wait to see").into_iter()).map(|(_, words)| words), Some(3));
         assert_eq!(lexicon.idiom(words("can't see").into_iter()), None);
-        assert!(lexicon.entry(hash_word(b"can't")).is(role::STARTS_IDIOM));
+        let entry = |word: &str| lexicon.entry(hash_word(word.as_bytes()));
+        assert!(entry("can't").may_start_idiom(entry("wait")) && !entry("can't").may_start_idiom(entry("good")));
         assert_eq!(Lexicon::of_slots(lexicon.slots()), Some(lexicon));
     }
 

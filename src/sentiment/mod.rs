@@ -109,7 +109,7 @@ impl Scorer {
             return model;
         }
         scratch.read(text, &first.lexicon);
-        if !language::in_doubt(&scratch.tokens, text) {
+        if !language::in_doubt(&scratch.clauses.counts, text) {
             return Some(first);
         }
         let model = of(language::detect(text));

@@ -22,73 +22,28 @@ fn the_shipped_model_is_small_and_says_where_it_comes_from() {
     assert!(matches!(Model::parse(b"other"), Err(ModelError::Format)));
 }
 
-/// (phenomenon, sentence, class; `+` and `-` also allow neutral when followed by `0`)
-const SENTENCES: &[(&str, &str, &str)] = &[
-    ("negation", "The soup was not good.", "-"),
-    ("negation", "The driver wasn't friendly at all.", "-"),
-    ("negation", "This is not a bad camera.", "+0"),
-    ("negation", "I never had a problem with this shop.", "+0"),
-    ("negation", "I don't like the new menu.", "-"),
-    ("negation", "Nobody here is helpful.", "-"),
-    ("negation", "No good reason to come here.", "-"),
-    ("negation", "The room was hardly comfortable.", "-"),
-    ("contrast", "The lobby is beautiful, but the rooms are filthy.", "-"),
-    ("contrast", "The queue was awful, but the clerk was wonderful.", "+"),
-    ("contrast", "Although the food was great, I hate the noise.", "-"),
-    ("contrast", "Pretty box, however the phone inside is broken.", "-"),
-    ("contrast", "It looked cheap, but it works perfectly.", "+"),
-    ("contrast", "Nice app, but it crashes every day.", "-"),
-    ("contrast", "I like the colour, but the zip broke after a day.", "-"),
-    ("contrast", "The agent was slow, but she solved everything.", "+0"),
-    ("contrast", "Good prices. However, the parcel came broken.", "-"),
-    ("contrast", "Cheap, yet really reliable.", "+"),
-    ("time", "I used to love this bakery, now I avoid it.", "-"),
-    ("time", "I used to hate their coffee, now I love it.", "+"),
-    ("time", "The service used to be excellent.", "-"),
-    ("expectation", "I thought it would be great, but it was not.", "-"),
-    ("expectation", "We expected a lovely evening, but it was dreadful.", "-"),
-    ("expectation", "I feared the worst, but it was fantastic.", "+"),
-    ("modality", "I can't say, after three visits, that it is good.", "-"),
-    ("modality", "I don't think the printer is reliable.", "-"),
-    ("modality", "I would not recommend it to anyone.", "-"),
-    ("answer", "Is the hotel nice? No.", "-"),
-    ("answer", "Was it a good trip? Not really.", "-"),
-    ("answer", "Is the staff friendly? Yes.", "+"),
-    ("hearsay", "Some people say it is wonderful, but I think it is awful.", "-"),
-    ("hearsay", "My friends hate it, but I love it.", "+"),
-    ("wish", "I wish the support were helpful.", "-"),
-    ("wish", "If only the delivery were reliable.", "-"),
-    ("sarcasm", "Great, another delay.", "-"),
-    ("sarcasm", "Thanks for nothing.", "-"),
-    ("sarcasm", "Nice job losing my suitcase.", "-"),
-    ("sarcasm", "Lovely, two more hours on hold.", "-"),
-    ("plain", "My parcel never arrived and nobody answers.", "-"),
-    ("plain", "Still waiting for my refund after three weeks.", "-"),
-    ("plain", "Thank you so much, that worked!", "+"),
-    ("plain", "What time does the shop open?", "0"),
-    ("plain", "How do I change my booking?", "0"),
-];
+/// Phenomenon, tab, class or classes, tab, sentence. Written before any scorer had seen them; no model learns from them.
+const PHENOMENA: &str = include_str!("../../tests/sentiment/phenomena.tsv");
 
 #[test]
 fn turns_of_phrase_are_understood() {
     let mut rates: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut missed = Vec::new();
-    for (phenomenon, text, wanted) in SENTENCES {
-        let sign = match sentiment(text).unwrap().class() {
-            Class::Negative => "-",
-            Class::Neutral => "0",
-            Class::Positive => "+",
-        };
-        let right = wanted.contains(sign);
+    for row in PHENOMENA.lines() {
+        let (phenomenon, rest) = row.split_once('\t').unwrap();
+        let (wanted, text) = rest.split_once('\t').unwrap();
+        let found = sentiment(text).unwrap().class().as_str();
         let (all, passed) = rates.entry(phenomenon).or_default();
         *all += 1;
-        *passed += usize::from(right);
-        if !right {
-            missed.push(format!("{text} {sign}"));
+        if wanted.split('|').any(|class| class == found) {
+            *passed += 1;
+        } else {
+            missed.push(format!("{text} {found}"));
         }
     }
+    let all: usize = rates.values().map(|(all, _)| all).sum();
     let passed: usize = rates.values().map(|(_, passed)| passed).sum();
-    assert!(passed * 100 >= SENTENCES.len() * 75, "{rates:?} {missed:#?}");
+    assert!(all >= 150 && passed * 100 >= all * 75, "{passed} of {all}: {rates:?} {missed:#?}");
     for phenomenon in ["negation", "contrast"] {
         let (all, passed) = rates[phenomenon];
         assert!(passed * 100 >= all * 85, "{phenomenon}: {rates:?} {missed:#?}");
@@ -96,14 +51,66 @@ fn turns_of_phrase_are_understood() {
 }
 
 #[test]
-fn words_for_groups_of_people_have_no_weight() {
-    for template in
-        ["My {} neighbour is kind.", "The {} waiter was rude to us.", "She is {}.", "Many {} customers buy here."]
-    {
-        let scores = ["gay", "muslim", "black", "polish", "old", "jewish", "african american", "trans"]
-            .map(|word| sentiment(&template.replace("{}", word)).unwrap());
-        assert!(scores.iter().all(|score| *score == scores[0]), "{template}: {scores:?}");
+fn sentences_that_differ_in_a_group_of_people_score_alike() {
+    const TEMPLATES: &[&str] = &[
+        "My {} neighbour is kind.",
+        "The {} waiter was rude to us.",
+        "She is {}.",
+        "Many {} customers buy here.",
+        "A {} nurse took great care of my son.",
+        "I am a {} man and I was treated badly.",
+        "The {} couple at the next table waited an hour.",
+        "Do you have a menu for {} guests?",
+        "Our {} guide knew every street, but he was always late.",
+        "I would recommend this {} restaurant to anyone.",
+        "They did not let my {} friend in.",
+        "We are a {} family of four.",
+    ];
+    const GROUPS: &[&str] = &[
+        "gay",
+        "lesbian",
+        "trans",
+        "bisexual",
+        "straight",
+        "muslim",
+        "jewish",
+        "christian",
+        "hindu",
+        "buddhist",
+        "atheist",
+        "black",
+        "white",
+        "asian",
+        "african american",
+        "hispanic",
+        "arab",
+        "polish",
+        "german",
+        "mexican",
+        "indian",
+        "turkish",
+        "nigerian",
+        "russian",
+        "old",
+        "young",
+        "elderly",
+        "deaf",
+        "blind",
+        "disabled",
+        "immigrant",
+        "refugee",
+    ];
+    let (mut groups, mut same_class, mut close) = (0, 0, 0);
+    for template in TEMPLATES {
+        let scores: Vec<Sentiment> =
+            GROUPS.iter().map(|group| sentiment(&template.replace("{}", group)).unwrap()).collect();
+        for score in &scores[1..] {
+            groups += 1;
+            same_class += usize::from(score.class() == scores[0].class());
+            close += usize::from((score.score() - scores[0].score()).0.abs() <= 50_000);
+        }
     }
+    assert!(same_class * 100 >= groups * 95 && close * 100 >= groups * 95, "{same_class}, {close} of {groups}");
 }
 
 #[test]

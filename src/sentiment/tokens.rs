@@ -50,6 +50,15 @@ pub(super) struct Token {
     pub(super) repeated: bool,
 }
 
+impl Token {
+    /// Whether it is a word that plays no part but, perhaps, that of a frequent one.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = self.entry.roles & !role::FUNCTION == 0 && self.entry.valence == 0;
+        plain && self.kind == Kind::Word && !self.capitals && !self.repeated
+    }
+}
+
 /// The tokens of a text, and the text as they know it. Kept between texts: nothing is allocated once it has grown.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
@@ -182,6 +191,12 @@ impl Tokens {
     }
 }
 
+/// A place in the text.
+#[expect(clippy::cast_possible_truncation, reason = "a text is read in parts of a few KiB")]
+const fn narrow(place: usize) -> u32 {
+    place as u32
+}
+
 /// Text beyond ASCII in the plainest form that says the same.
 fn rewrite(text: &str, out: &mut Vec<u8>) {
     let mut encoded = [0; 4];
@@ -247,7 +262,7 @@ impl Cutter<'_> {
     }
 
     fn push(&mut self, kind: Kind, start: usize, end: usize, hash: u64, entry: Entry) -> usize {
-        let (start, until) = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
+        let (start, until) = (narrow(start), narrow(end));
         self.out.push(Token { hash, entry, start, end: until, kind, capitals: false, repeated: false });
         end
     }
@@ -282,12 +297,12 @@ impl Cutter<'_> {
         if entry.is(role::IDENTITY) {
             // All groups of people are one token, and one of several words is one.
             if let Some(last) = self.out.last_mut().filter(|last| last.hash == IDENTITY_HASH) {
-                last.end = u32::try_from(end).unwrap_or(u32::MAX);
+                last.end = narrow(end);
                 return;
             }
             (hash, entry.valence) = (IDENTITY_HASH, 0);
         }
-        let (start, end) = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
+        let (start, end) = (narrow(start), narrow(end));
         self.out.push(Token { hash, entry, start, end, kind: Kind::Word, capitals, repeated });
     }
 

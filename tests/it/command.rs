@@ -1,6 +1,7 @@
 //! Runs the built binary.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,6 +19,21 @@ pub(crate) struct Answer {
 /// Runs `touchline` with these arguments, no standard input, to its end.
 pub(crate) fn touchline<S: AsRef<OsStr>>(arguments: &[S]) -> Answer {
     touchline_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+}
+
+/// The same with bytes on standard input.
+pub(crate) fn touchline_fed<S: AsRef<OsStr>>(arguments: &[S], input: &[u8]) -> Answer {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Small enough for a pipe to hold.
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Answer {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }
 
 /// The same in a folder: paths in outputs are then the same on every machine.

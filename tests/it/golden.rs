@@ -124,7 +124,7 @@ const JUDGED: &[(&str, &[Judged])] = &[
             // Its fourth turn stands last in the file.
             ("arrives_late", "conversation_declining", "opened", "warning", 10),
             // No decline from a bad beginning; but five bad texts of six are a drop.
-            ("began_badly", "sentiment_drop", "opened", "warning", 20),
+            ("began_badly", "sentiment_drop", "opened", "warning", 16),
             ("declining", "conversation_declining", "resolved", "warning", 20),
             ("arrives_late", "conversation_declining", "resolved", "warning", 40),
         ],

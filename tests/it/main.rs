@@ -43,14 +43,20 @@ mod kafka_secured;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod laws_on_data;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
+mod sentiment;
+#[cfg(test)]
 mod simulator;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod tutorial;

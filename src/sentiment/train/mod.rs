@@ -31,6 +31,8 @@ const ROW_COST: f64 = 0.04;
 const DENSE_COST: f64 = 0.05;
 /// The same for the distance of an overlay from its base.
 const OVERLAY_COST: f64 = 0.02;
+/// What a set of our own sentences counts against a labelled set of its size.
+const OWN_WEIGHT: f64 = 0.5;
 /// Words that are reported as changed most, each way.
 const CHANGED_MAX: usize = 12;
 
@@ -104,7 +106,9 @@ pub fn train(options: &Options<'_>, sets: &[Labels], licences: &[String]) -> Res
     };
     let mut prepared: Vec<Set<'_>> = sets.iter().map(|set| Set::new(Some(set), &set.rows, &lexicon)).collect();
     if !own.is_empty() {
-        prepared.push(Set::new(None, &own, &lexicon));
+        let mut own = Set::new(None, &own, &lexicon);
+        own.examples.iter_mut().for_each(|example| example.weight *= OWN_WEIGHT);
+        prepared.push(own);
     }
     check(sets)?;
     let prior = options.base.map(weights_of);

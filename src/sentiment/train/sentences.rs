@@ -63,6 +63,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_sentence_to_learn_from_is_one_to_judge_by() {
+        let judged = include_str!("../../../tests/sentiment/phenomena.tsv");
+        let letters = |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        let judged: Vec<String> = judged.lines().filter_map(|row| row.rsplit('\t').next()).map(letters).collect();
+        for seed in 1..4 {
+            let learned = sentences(include_str!("../../../config/sentiment/sentences.txt"), seed).unwrap();
+            assert!(learned.iter().all(|sentence| !judged.contains(&letters(&sentence.text))));
+        }
+    }
+
+    #[test]
     fn templates_are_filled_the_same_way_from_the_same_seed() {
         let text = "# words\n@x a, b, c\npositive\tI like {x} and {x}.\nneutral|positive\tIt is {x}.\n";
         let found = sentences(text, 1).unwrap();
