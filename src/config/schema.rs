@@ -28,9 +28,9 @@ pub fn schema() -> Json {
         "type": "object", "additionalProperties": false,
         "description": comments(CATALOGUE).get("").cloned().unwrap_or_default(),
         "properties": {
-            "kinds": named(keys_of(&Kind::default())),
-            "journeys": named(keys_of(&Journey { deadline: Span(0) })),
-            "promises": named(keys_of(&Promise::default())),
+            "kinds": named(&keys_in::<Kind>("")),
+            "journeys": named(&keys_in::<Journey>("deadline = '1h'")),
+            "promises": named(&keys_in::<Promise>("")),
         },
     });
     let lists = [
@@ -91,11 +91,11 @@ fn span() -> Json {
 }
 
 /// A table of tables by names of the user's own.
-fn named(item: Json) -> Json {
+fn named(item: &Json) -> Json {
     json!({"type": "object", "additionalProperties": item})
 }
 
-/// An object with the keys of a type; what an example of it has by value says what they hold.
+/// An object with the keys that an example writes, and what they hold.
 fn keys_of(example: &impl Serialize) -> Json {
     let Ok(Json::Object(keys)) = serde_json::to_value(example) else { return json!({}) };
     let property = |(key, value): (String, Json)| {
@@ -117,9 +117,18 @@ fn keys_of(example: &impl Serialize) -> Json {
     json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
-/// As [`keys_of`], of what this text reads as.
+/// An object with the keys of a type: what a wrong key is told the right ones are. The values of an example say what
+/// they hold.
 fn keys_in<T: Serialize + DeserializeOwned>(example: &str) -> Json {
-    toml::from_str::<T>(example).map_or_else(|_| json!({}), |example| keys_of(&example))
+    let mut schema = toml::from_str::<T>(example).map_or_else(|_| json!({}), |example| keys_of(&example));
+    let refusal = toml::from_str::<T>("'?' = 0").err().map(|error| error.message().to_owned()).unwrap_or_default();
+    let (_, known) = refusal.split_once("expected").unwrap_or_default();
+    if let Some(properties) = schema.pointer_mut("/properties").and_then(Json::as_object_mut) {
+        for key in known.split('`').skip(1).step_by(2) {
+            properties.entry(key).or_insert_with(|| json!({}));
+        }
+    }
+    schema
 }
 
 fn input() -> Json {
