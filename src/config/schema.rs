@@ -30,7 +30,7 @@ pub fn schema() -> Json {
         "properties": {
             "kinds": named(keys_of(&Kind::default())),
             "journeys": named(keys_of(&Journey { deadline: Span(0) })),
-            "promises": named(keys_of(&Promise::default())),
+            "promises": named(keys_of(&Promise { sla: true, ..Promise::default() })),
         },
     });
     let lists = [
