@@ -49,12 +49,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("admin.listen: cannot listen on {address}: {source}; choose a free port or \"\" to switch it off")]
+    #[error("admin.listen: cannot listen on {address}: {reason}; choose a free port or \"\" to switch it off")]
     Bind {
         /// As configured.
         address: SocketAddr,
-        /// The system's reason.
-        source: std::io::Error,
+        /// The system's. Not named `source`: it would be told twice.
+        reason: std::io::Error,
     },
     /// Customers would be readable by anybody.
     #[error("admin.token: needed, because {0} can be reached from other machines")]
@@ -103,7 +103,7 @@ pub fn start(listen: SocketAddr, sources: Sources) -> Result<Server, StartError>
     if sources.token.is_none() && !listen.ip().is_loopback() {
         return Err(StartError::NoToken(listen));
     }
-    let bind = |source| StartError::Bind { address: listen, source };
+    let bind = |reason| StartError::Bind { address: listen, reason };
     let listener = std::net::TcpListener::bind(listen).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;

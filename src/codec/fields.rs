@@ -78,6 +78,7 @@ impl<'a> Fields<'a> {
         self.set(field, value);
     }
 
+    #[inline]
     fn get(&self, field: Field) -> Scalar<'a> {
         self.scalars.get(field as usize).copied().unwrap_or_default()
     }
@@ -150,16 +151,28 @@ impl<'a> Fields<'a> {
     }
 
     /// An id: at most 200 bytes, no control characters; empty text is the same as none.
+    #[inline]
     fn id(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
-        let id = self.text(field)?;
-        match &id {
-            Some(text) if text.len() > ID_BYTES_MAX || has_control(text) => Err(reject(Code::Id, field.name())),
-            Some(_) | None => Ok(id),
-        }
+        let Some(id) = self.text(field)? else { return Ok(None) };
+        if id.len() > ID_BYTES_MAX || has_control(&id) { Err(reject(Code::Id, field.name())) } else { Ok(Some(id)) }
     }
 
+    /// What is usual without a call: most fields are missing, most texts are borrowed.
+    #[inline]
     fn text(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
-        let text = match self.get(field) {
+        let value = self.get(field);
+        if matches!(value, Scalar::Null) {
+            return Ok(None);
+        }
+        if let Scalar::Text(text) = value {
+            return Ok((!text.is_empty()).then_some(Cow::Borrowed(text)));
+        }
+        self.unusual_text(field, value)
+    }
+
+    #[cold]
+    fn unusual_text(&mut self, field: Field, value: Scalar<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let text = match value {
             Scalar::Null => return Ok(None),
             Scalar::Text(text) => Cow::Borrowed(text),
             Scalar::Unescaped(at) => Cow::Owned(self.take_unescaped(at)),
@@ -173,6 +186,7 @@ impl<'a> Fields<'a> {
         Ok((!text.is_empty()).then_some(text))
     }
 
+    #[inline]
     fn whole(&mut self, field: Field) -> Result<Option<i64>, Rejection> {
         match self.get(field) {
             Scalar::Null => Ok(None),
@@ -188,6 +202,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn positive(&mut self, field: Field) -> Result<Option<i64>, Rejection> {
         match self.whole(field)? {
             Some(number) if number < 0 => Err(reject(Code::Range, field.name())),

@@ -185,25 +185,23 @@ impl Engine {
             return;
         }
         let packed = found.map_or(&[][..], |slot| self.store.packed(slot));
-        let mut customer = std::mem::take(&mut self.scratch);
-        if !unpack(packed, &mut customer) {
-            customer.clear();
+        if !unpack(packed, &mut self.scratch) {
+            self.scratch.clear();
         }
-        if customer.has_seen(scored.event) {
+        if self.scratch.has_seen(scored.event) {
             out.push(Output::Duplicate(event));
-        } else {
-            let (bytes, told, mut opened) = (packed.len(), out.len(), Opened::default());
-            let alert_changed = accept(&self.settings, &mut customer, scored, &mut opened, out);
-            self.write(&customer);
-            if self.buffer.len() > bytes.max(self.settings.limits.customer_bytes_max as usize) {
-                out.truncate(told);
-                out.push(Output::Refused(event, Limit::CustomerBytes));
-            } else {
-                let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
-                self.keep(slot, &customer, alert_changed, &opened);
-            }
+            return;
         }
-        self.scratch = customer;
+        let (bytes, told, mut opened) = (packed.len(), out.len(), Opened::default());
+        let alert_changed = accept(&self.settings, &mut self.scratch, scored, &mut opened, out);
+        self.pack();
+        if self.buffer.len() > bytes.max(self.settings.limits.customer_bytes_max as usize) {
+            out.truncate(told);
+            out.push(Output::Refused(event, Limit::CustomerBytes));
+        } else {
+            let slot = found.unwrap_or_else(|| self.store.insert(scored.customer_id));
+            self.keep(slot, alert_changed, &opened);
+        }
     }
 
     /// Fires deadlines ≤ `until` in order (deadline, customer id).
@@ -219,21 +217,21 @@ impl Engine {
     }
 
     fn fire(&mut self, slot: u32, deadline: Timestamp, out: &mut Vec<Output>) {
-        let mut customer = std::mem::take(&mut self.scratch);
-        if unpack(self.store.packed(slot), &mut customer) {
-            let id: Arc<str> = Arc::from(self.store.id(slot));
-            let mut opened = Opened::default();
-            let forgotten = deadline >= customer.forget_at(&self.settings);
-            let alert_changed = fire(&self.settings, &mut customer, &id, deadline, &mut opened, out);
-            if forgotten {
-                self.store.vacate(slot);
-                add(&mut self.open, &opened, 1);
-                out.push(Output::Expired(id));
-            } else {
-                self.pack(slot, &customer, alert_changed, &opened);
-            }
+        if !unpack(self.store.packed(slot), &mut self.scratch) {
+            return;
         }
-        self.scratch = customer;
+        let id: Arc<str> = Arc::from(self.store.id(slot));
+        let mut opened = Opened::default();
+        let forgotten = deadline >= self.scratch.forget_at(&self.settings);
+        let alert_changed = fire(&self.settings, &mut self.scratch, &id, deadline, &mut opened, out);
+        if forgotten {
+            self.store.vacate(slot);
+            add(&mut self.open, &opened, 1);
+            out.push(Output::Expired(id));
+        } else {
+            self.pack();
+            self.keep(slot, alert_changed, &opened);
+        }
     }
 
     fn remove(&mut self, customer_id: &str, why: Why, out: &mut Vec<Output>) {
@@ -249,20 +247,18 @@ impl Engine {
         out.push(Output::Expired(Arc::from(customer_id)));
     }
 
-    fn pack(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: &Opened) {
-        self.write(customer);
-        self.keep(slot, customer, alert_changed, opened);
-    }
-
-    fn write(&mut self, customer: &Customer) {
+    /// Packs the customer at hand.
+    fn pack(&mut self) {
         self.buffer.clear();
-        image::write(customer, &mut self.buffer);
+        image::write(&self.scratch, &mut self.buffer);
     }
 
-    /// Puts what was written in a customer's place.
-    fn keep(&mut self, slot: u32, customer: &Customer, alert_changed: bool, opened: &Opened) {
-        self.store.replace(slot, &self.buffer, customer.deadline(&self.settings), alert_changed);
-        add(&mut self.open, opened, 1);
+    /// Puts what was packed in the customer's place.
+    fn keep(&mut self, slot: u32, alert_changed: bool, opened: &Opened) {
+        self.store.replace(slot, &self.buffer, self.scratch.deadline(&self.settings), alert_changed);
+        if alert_changed {
+            add(&mut self.open, opened, 1);
+        }
     }
 }
 

@@ -2,25 +2,25 @@
 //! topic stores. One codec for the three.
 //!
 //! ```text
-//! format (1 byte) | flags (1 byte: 1 = evictable) | latest (signed) | … the fields of `Customer` in order
+//! format (1 byte) | flags (1 byte: 1 = evictable) | latest (signed) | sections (4 bytes) | the fields of `Customer` in order
 //! ```
+//! What may be empty is a section: it is there when its bit in `sections` is set, in the order of the bits.
 //! Integers are LEB128, signed ones zigzag, hashes 8 bytes little-endian, lists and texts length-prefixed
 //! (`model::wire`). Times after the first are differences from `latest`, so that they stay short. Numbers are millionths.
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Dated, Detail, Episode, FailureMark,
-    Friction, Journey, Mark, Recent, Recovery, Session,
+    AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Recent, Session,
 };
-use super::week::{QUARTER_MS, Quarter};
+use super::week::QUARTER_MS;
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
-use crate::model::{Channel, EventHash, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
-use crate::rules::Kind;
+use crate::model::{Figures, Item, Timestamp};
 use crate::rules::lifecycle::State;
-use std::sync::Arc;
+
+pub(super) use super::image_read::read;
 
 /// Version of the format.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,148 +50,159 @@ pub(super) fn write(customer: &Customer, out: &mut Vec<u8>) {
     out.push(FORMAT);
     out.push(u8::from(customer.is_evictable()));
     put_i64(out, customer.latest.0);
-    let mut writer = Writer { out, base: customer.latest };
+    let sections_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let mut writer = Writer { out, base: customer.latest, sections: 0, bit: 1 };
     writer.time(customer.first_seen);
     writer.time(customer.now);
     writer.u64(customer.touchpoints);
-    customer.panes.write(writer.out);
-    writer.list(&customer.recent, |writer, recent| {
-        writer.mark(&recent.mark);
-        writer.i64(recent.weight.0);
-    });
-    put_bytes(writer.out, customer.seen.as_flattened());
-    writer.dated(customer.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
-    writer.dated(customer.segment.as_ref(), |writer, text| writer.text(text));
-    writer.dated(customer.tier.as_ref(), |writer, text| writer.text(text));
-    writer.list(&customer.sessions, Writer::session);
-    writer.option(customer.episode.as_ref(), |writer, episode| {
-        put_hash(writer.out, episode.key);
-        writer.mark(&episode.peak);
-        writer.mark(&episode.end);
-    });
-    writer.list(&customer.conversations, Writer::conversation);
-    writer.list(&customer.contacts, Writer::contact);
-    writer.list(&customer.failures, Writer::failure);
-    writer.list(&customer.recoveries, |writer, recovery| {
-        put_hash(writer.out, recovery.order);
-        writer.time(recovery.time);
-    });
-    writer.list(&customer.answers, |writer, (key, time)| {
-        put_hash(writer.out, *key);
-        writer.time(*time);
-    });
-    writer.list(&customer.refused_payments, Writer::mark);
-    writer.list(&customer.journeys, Writer::journey);
-    writer.list(&customer.completions, Writer::completion);
-    writer.option(customer.shared.as_ref(), |writer, time| writer.time(*time));
-    writer.list(&customer.ratings, |writer, (instrument, time, value)| {
-        writer.out.push(*instrument);
-        writer.time(*time);
-        writer.i64(value.0);
-    });
-    writer.list(&customer.context, |writer, value| {
-        writer.out.push(value.index);
-        writer.time(value.last);
-        writer.u64(value.count.into());
-        writer.text(&value.value);
-    });
-    writer.list(&customer.alerts, Writer::alert);
-    writer.list(&customer.items, Writer::open_item);
-    for count in [customer.past, customer.past_bad, customer.purchases.count] {
-        writer.u64(count.into());
+    writer.evidence(customer);
+    writer.matters(customer);
+    writer.counts(customer);
+    let sections = writer.sections;
+    if let Some(place) = out.get_mut(sections_at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = sections.to_le_bytes();
     }
-    if customer.purchases.count > 0 {
-        writer.time(customer.purchases.first);
-        writer.time(customer.purchases.latest);
-    }
-    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
-    writer.u64(customer.week.len() as u64);
-    for quarter in &customer.week {
-        writer.i64(quarter.index - previous);
-        writer.u64(quarter.touchpoints.into());
-        writer.u64(quarter.inbound.into());
-        previous = quarter.index;
-    }
-    writer.i64(customer.opened.0);
-    writer.u64(customer.opened.1.into());
-    writer.option(customer.published.as_ref(), Writer::figures);
-}
-
-/// Reads an image into `customer`, in place of what was there.
-pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageError> {
-    let Header { latest, .. } = header(image)?;
-    customer.clear();
-    let mut reader = Reader::new(image);
-    // The header, read above.
-    reader.u8()?;
-    reader.u8()?;
-    reader.i64()?;
-    let mut parser = Parser { reader, base: latest };
-    customer.latest = latest;
-    customer.first_seen = parser.time()?;
-    customer.now = parser.time()?;
-    customer.touchpoints = parser.reader.u64()?;
-    customer.panes.read(&mut parser.reader)?;
-    parser.list(&mut customer.recent, |parser| {
-        Ok(Recent { mark: parser.mark()?, weight: Micro(parser.reader.i64()?) })
-    })?;
-    let (seen, []) = parser.reader.bytes()?.as_chunks() else { return Err(Damaged.into()) };
-    customer.seen.extend_from_slice(seen);
-    customer.stage = parser.dated(Parser::name)?;
-    customer.segment = parser.dated(Parser::text)?;
-    customer.tier = parser.dated(Parser::text)?;
-    parser.list(&mut customer.sessions, Parser::session)?;
-    customer.episode = parser
-        .option(|parser| Ok(Episode { key: parser.reader.hash()?, peak: parser.mark()?, end: parser.mark()? }))?;
-    parser.list(&mut customer.conversations, Parser::conversation)?;
-    parser.list(&mut customer.contacts, Parser::contact)?;
-    parser.list(&mut customer.failures, Parser::failure)?;
-    parser
-        .list(&mut customer.recoveries, |parser| Ok(Recovery { order: parser.reader.hash()?, time: parser.time()? }))?;
-    parser.list(&mut customer.answers, |parser| Ok((parser.reader.hash()?, parser.time()?)))?;
-    parser.list(&mut customer.refused_payments, Parser::mark)?;
-    parser.list(&mut customer.journeys, Parser::journey)?;
-    parser.list(&mut customer.completions, Parser::completion)?;
-    customer.shared = parser.option(Parser::time)?;
-    parser
-        .list(&mut customer.ratings, |parser| Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.i64()?))))?;
-    parser.list(&mut customer.context, |parser| {
-        let (index, last) = (parser.reader.u8()?, parser.time()?);
-        Ok(ContextValue { index, last, count: parser.u32()?, value: parser.text()? })
-    })?;
-    parser.list(&mut customer.alerts, Parser::alert)?;
-    parser.list(&mut customer.items, Parser::open_item)?;
-    (customer.past, customer.past_bad, customer.purchases.count) = (parser.u32()?, parser.u32()?, parser.u32()?);
-    if customer.purchases.count > 0 {
-        (customer.purchases.first, customer.purchases.latest) = (parser.time()?, parser.time()?);
-    }
-    let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
-    for _ in 0..parser.reader.count()? {
-        let index = previous
-            .checked_add(parser.reader.i64()?)
-            .filter(|index| (0..=Timestamp::LATEST.0 / QUARTER_MS).contains(index));
-        previous = index.ok_or(Damaged)?;
-        customer.week.push(Quarter { index: previous, touchpoints: parser.u32()?, inbound: parser.u32()? });
-    }
-    customer.opened = (parser.reader.i64()?, parser.u32()?);
-    customer.published = parser.option(Parser::figures)?;
-    if parser.reader.is_empty() { Ok(()) } else { Err(ImageError::Damaged("longer than its content")) }
 }
 
 pub(super) struct Writer<'a> {
     pub(super) out: &'a mut Vec<u8>,
     base: Timestamp,
+    /// Bits of the sections that are there, and the next section's.
+    sections: u32,
+    bit: u32,
 }
 
 impl Writer<'_> {
+    /// What touchpoints were like.
+    fn evidence(&mut self, customer: &Customer) {
+        self.section(customer.panes.is_some(), |writer| customer.panes.write(writer.out));
+        self.lists(&customer.recent, |writer, recent| {
+            writer.mark(&recent.mark);
+            writer.i64(recent.weight.0);
+        });
+        self.section(!customer.seen.is_empty(), |writer| put_bytes(writer.out, customer.seen.as_flattened()));
+        self.options(customer.stage.as_ref(), |writer, (time, stage)| {
+            writer.time(*time);
+            writer.u64(stage.0.into());
+        });
+        for text in [&customer.segment, &customer.tier] {
+            self.options(text.as_ref(), |writer, (time, text)| {
+                writer.time(*time);
+                writer.text(text);
+            });
+        }
+        self.lists(&customer.sessions, Self::session);
+        self.options(customer.episode.as_ref(), |writer, episode| {
+            put_hash(writer.out, episode.key);
+            writer.own_mark(&customer.recent, &episode.peak);
+            writer.own_mark(&customer.recent, &episode.end);
+        });
+        self.lists(&customer.conversations, Self::conversation);
+        self.lists(&customer.contacts, Self::contact);
+    }
+
+    /// What is open, or was and matters still.
+    fn matters(&mut self, customer: &Customer) {
+        self.lists(&customer.failures, Self::failure);
+        self.lists(&customer.recoveries, |writer, recovery| {
+            put_hash(writer.out, recovery.order);
+            writer.time(recovery.time);
+        });
+        self.lists(&customer.answers, |writer, (key, time)| {
+            put_hash(writer.out, *key);
+            writer.time(*time);
+        });
+        self.lists(&customer.refused_payments, Self::mark);
+        self.lists(&customer.journeys, Self::journey);
+        self.lists(&customer.completions, Self::completion);
+        self.options(customer.shared.as_ref(), |writer, time| writer.time(*time));
+        self.lists(&customer.ratings, |writer, (instrument, time, value)| {
+            writer.out.push(*instrument);
+            writer.time(*time);
+            writer.i64(value.0);
+        });
+        self.lists(&customer.context, |writer, value| {
+            writer.out.push(value.index);
+            writer.time(value.last);
+            writer.u64(value.count.into());
+            writer.text(&value.value);
+        });
+        self.lists(&customer.alerts, Self::alert);
+        self.lists(&customer.items, Self::open_item);
+    }
+
+    /// Counts, and what was told.
+    fn counts(&mut self, customer: &Customer) {
+        self.section(customer.past > 0, |writer| {
+            writer.u64(customer.past.into());
+            writer.u64(customer.past_bad.into());
+        });
+        self.section(customer.purchases.count > 0, |writer| {
+            writer.u64(customer.purchases.count.into());
+            writer.time(customer.purchases.first);
+            writer.time(customer.purchases.latest);
+        });
+        let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
+        self.section(!customer.week.is_empty(), |writer| {
+            writer.u64(customer.week.len() as u64);
+            for quarter in &customer.week {
+                writer.i64(quarter.index - previous);
+                // Most quarters have no contact: the lowest bit says whether their number follows.
+                writer.u64(u64::from(quarter.touchpoints) << 1 | u64::from(quarter.inbound > 0));
+                if quarter.inbound > 0 {
+                    writer.u64(quarter.inbound.into());
+                }
+                previous = quarter.index;
+            }
+        });
+        self.section(customer.opened != (0, 0), |writer| {
+            writer.i64(customer.opened.0);
+            writer.u64(customer.opened.1.into());
+        });
+        self.options(customer.published.as_ref(), Self::figures);
+    }
+
+    /// A part that may be missing.
+    fn section(&mut self, is_there: bool, write: impl FnOnce(&mut Self)) {
+        if is_there {
+            self.sections |= self.bit;
+            write(self);
+        }
+        self.bit <<= 1;
+    }
+
+    fn lists<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.section(!items.is_empty(), |writer| writer.list(items, write));
+    }
+
+    fn options<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+        self.section(value.is_some(), |writer| value.into_iter().for_each(|value| write(writer, value)));
+    }
+
+    /// A touchpoint with its own score: mostly one of the recent ones, by its place plus 1; 0 = in full.
+    fn own_mark(&mut self, recent: &[Recent], mark: &Mark) {
+        let same = |recent: &Recent| recent.mark.event == mark.event && recent.own() == *mark;
+        match recent.iter().position(same) {
+            Some(place) => self.u64(place as u64 + 1),
+            None => {
+                self.u64(0);
+                self.mark(mark);
+            }
+        }
+    }
+
+    #[inline]
     pub(super) fn u64(&mut self, value: u64) {
         put_u64(self.out, value);
     }
 
+    #[inline]
     pub(super) fn i64(&mut self, value: i64) {
         put_i64(self.out, value);
     }
 
+    #[inline]
     pub(super) fn time(&mut self, time: Timestamp) {
         put_i64(self.out, self.base.0.wrapping_sub(time.0));
     }
@@ -214,13 +225,7 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn dated<T>(&mut self, value: Option<&(Timestamp, T)>, write: impl Fn(&mut Self, &T)) {
-        self.option(value, |writer, (time, value)| {
-            writer.time(*time);
-            write(writer, value);
-        });
-    }
-
+    #[inline]
     fn mark(&mut self, mark: &Mark) {
         self.time(mark.time);
         put_hash(self.out, mark.event.0);
@@ -330,141 +335,5 @@ impl Writer<'_> {
         self.i64(figures.felt.0);
         self.i64(figures.pressure.0);
         self.option(figures.stage.as_ref(), |writer, stage| writer.u64(stage.0.into()));
-    }
-}
-
-pub(super) struct Parser<'a> {
-    pub(super) reader: Reader<'a>,
-    base: Timestamp,
-}
-
-impl Parser<'_> {
-    pub(super) fn time(&mut self) -> Result<Timestamp, Damaged> {
-        Ok(Timestamp(self.base.0.wrapping_sub(self.reader.i64()?)))
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32, Damaged> {
-        u32::try_from(self.reader.u64()?).map_err(|_| Damaged)
-    }
-
-    pub(super) fn name(&mut self) -> Result<Name, Damaged> {
-        Ok(Name(self.u32()?))
-    }
-
-    pub(super) fn flag(&mut self) -> Result<bool, Damaged> {
-        Ok(self.reader.u8()? != 0)
-    }
-
-    fn text(&mut self) -> Result<Arc<str>, Damaged> {
-        Ok(Arc::from(self.reader.str()?))
-    }
-
-    pub(super) fn list<T>(
-        &mut self,
-        items: &mut Vec<T>,
-        read: impl Fn(&mut Self) -> Result<T, Damaged>,
-    ) -> Result<(), Damaged> {
-        let count = self.reader.count()?;
-        items.reserve(count.min(64));
-        for _ in 0..count {
-            items.push(read(self)?);
-        }
-        Ok(())
-    }
-
-    pub(super) fn option<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
-        if self.flag()? { read(self).map(Some) } else { Ok(None) }
-    }
-
-    pub(super) fn dated<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Dated<T>, Damaged> {
-        self.option(|parser| Ok((parser.time()?, read(parser)?)))
-    }
-
-    fn mark(&mut self) -> Result<Mark, Damaged> {
-        let (time, event) = (self.time()?, EventHash(self.reader.hash()?));
-        let kind = Name(u32::from_le_bytes(self.reader.four()?));
-        let channel = Channel::from_code(self.reader.u8()?).ok_or(Damaged)?;
-        Ok(Mark { time, event, kind, channel, value: Micro(self.reader.i64()?) })
-    }
-
-    fn item(&mut self) -> Result<Option<Item>, Damaged> {
-        self.option(|parser| {
-            let item_type = ItemType::from_code(parser.reader.u8()?).ok_or(Damaged)?;
-            Ok(Item { item_type, id: parser.text()? })
-        })
-    }
-
-    fn severity(&mut self) -> Result<Severity, Damaged> {
-        Severity::from_code(self.reader.u8()?).ok_or(Damaged)
-    }
-
-    fn conversation(&mut self) -> Result<Conversation, Damaged> {
-        let (key, mut turns) = (self.reader.hash()?, Vec::new());
-        self.list(&mut turns, Self::mark)?;
-        Ok(Conversation { key, turns })
-    }
-
-    fn session(&mut self) -> Result<Session, Damaged> {
-        let (key, first, last) = (self.reader.hash()?, self.time()?, self.time()?);
-        let mut frictions = Vec::new();
-        self.list(&mut frictions, |parser| Ok(Friction { latest: parser.mark()?, count: parser.u32()? }))?;
-        Ok(Session { key, first, last, frictions })
-    }
-
-    fn contact(&mut self) -> Result<ContactMark, Damaged> {
-        let (mark, about, conversation) = (self.mark()?, self.reader.hash()?, self.reader.hash()?);
-        let flags = self.reader.u8()?;
-        let [contact, transferred, resolved] = [1, 2, 4].map(|flag| flags & flag != 0);
-        Ok(ContactMark { mark, about, conversation, contact, transferred, resolved })
-    }
-
-    fn completion(&mut self) -> Result<Completion, Damaged> {
-        let (name, order, session) = (self.name()?, self.reader.hash()?, self.reader.hash()?);
-        Ok(Completion { name, order, session, time: self.time()? })
-    }
-
-    fn failure(&mut self) -> Result<FailureMark, Damaged> {
-        let (mark, item) = (self.mark()?, self.item()?);
-        Ok(FailureMark { mark, item, recovered: self.option(Self::time)?, confirmed: self.flag()? })
-    }
-
-    fn journey(&mut self) -> Result<Journey, Damaged> {
-        let (name, started) = (self.name()?, self.mark()?);
-        let (restarted, deadline) = (self.option(Self::mark)?, self.time()?);
-        let (order, session) = (self.reader.hash()?, self.reader.hash()?);
-        let (item, stalled) = (self.item()?, self.flag()?);
-        Ok(Journey { name, started, restarted, deadline, order, session, item, stalled })
-    }
-
-    fn alert(&mut self) -> Result<AlertState, Damaged> {
-        let (kind, item) = (Kind::from_code(self.reader.u8()?).ok_or(Damaged)?, self.item()?);
-        let state = match self.reader.u8()? {
-            0 => State::Pending { since: self.time()? },
-            1 => {
-                let (since, closing) = (self.time()?, self.option(Self::time)?);
-                State::Firing { since, closing, severity: self.severity()? }
-            }
-            2 => State::Cooling { until: self.time()?, severity: self.severity()? },
-            _ => return Err(Damaged),
-        };
-        let detail = match self.reader.u8()? {
-            0 => Detail::Only,
-            1 => Detail::Outcome(self.name()?),
-            2 => Detail::Own(self.text()?),
-            _ => return Err(Damaged),
-        };
-        let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
-        let (origin, figure) = (self.mark()?, self.reader.u8()?);
-        let before = self.option(|parser| parser.reader.i64().map(Micro))?;
-        let threshold = Micro(self.reader.i64()?);
-        Ok(AlertState { kind, item, detail, state, alert_id, revision, origin, figure, before, threshold })
-    }
-
-    fn figures(&mut self) -> Result<Figures, Damaged> {
-        let (index, perception) = (self.reader.i64()?, Micro(self.reader.i64()?));
-        let (expectation, felt) = (Micro(self.reader.i64()?), Micro(self.reader.i64()?));
-        let pressure = Micro(self.reader.i64()?);
-        let (disconfirmation, stage) = (perception - expectation, self.option(Self::name)?);
-        Ok(Figures { index, perception, expectation, disconfirmation, felt, pressure, stage })
     }
 }

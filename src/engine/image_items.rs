@@ -1,6 +1,7 @@
 //! Open items in the packed form of a customer; see [`super::image`].
 
-use super::image::{Parser, Writer};
+use super::image::Writer;
+use super::image_read::Parser;
 use super::items::{Action, Measured, OpenItem, Opener, Promise, What};
 use crate::model::wire::{Damaged, put_bytes, put_hash};
 use crate::model::{Channel, EventHash, Item, ItemType, Micro, Name};
@@ -15,26 +16,50 @@ impl Writer<'_> {
         self.time(item.last);
         self.u64(item.touchpoints.into());
         self.u64(item.inbound.into());
-        for time in [&item.last_in, &item.last_out, &item.closed] {
-            self.option(time.as_ref(), |writer, time| writer.time(*time));
+        let settled = if item.actions.is_empty() { &item.promises } else { &item.settled };
+        let given = [
+            item.last_in.is_some(),
+            item.last_out.is_some(),
+            item.stage.is_some(),
+            item.handled_ms != 0,
+            !settled.is_empty(),
+            !item.actions.is_empty(),
+            item.closed.is_some(),
+            item.failed,
+            !item.measures.is_empty(),
+            !item.segments.is_empty(),
+        ];
+        self.u64(given.iter().rev().fold(0, |flags, given| flags << 1 | u64::from(*given)));
+        for time in [item.last_in, item.last_out, item.closed].into_iter().flatten() {
+            self.time(time);
         }
-        self.out.push(u8::from(item.failed));
-        self.dated(item.stage.as_ref(), |writer, stage| writer.hashed(*stage));
-        self.i64(item.handled_ms);
-        self.list(&item.measures, |writer, measured| {
+        if let Some((time, stage)) = item.stage {
+            self.time(time);
+            self.hashed(stage);
+        }
+        if item.handled_ms != 0 {
+            self.i64(item.handled_ms);
+        }
+        self.given(settled, Writer::promise);
+        self.given(&item.actions, Writer::action);
+        self.given(&item.measures, |writer, measured| {
             writer.out.push(measured.index);
             writer.time(measured.time);
             writer.i64(measured.last.0);
             writer.i64(measured.sum.0);
         });
-        self.list(&item.segments, |writer, (index, time, value)| {
+        self.given(&item.segments, |writer, (index, time, value)| {
             writer.out.push(*index);
             writer.time(*time);
             writer.hashed(*value);
         });
-        let settled = if item.actions.is_empty() { &item.promises } else { &item.settled };
-        self.list(settled, Writer::promise);
-        self.list(&item.actions, Writer::action);
+    }
+
+    /// A list, unless it is empty: the flags say so.
+    fn given<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        if !items.is_empty() {
+            self.list(items, write);
+        }
     }
 
     fn hashed(&mut self, name: Name) {
@@ -82,18 +107,28 @@ impl Parser<'_> {
         let id: Arc<str> = Arc::from(self.reader.str()?);
         let (opened, opener, last) = (self.time()?, self.opener()?, self.time()?);
         let (touchpoints, inbound) = (self.u32()?, self.u32()?);
-        let (last_in, last_out) = (self.option(Self::time)?, self.option(Self::time)?);
-        let (closed, failed) = (self.option(Self::time)?, self.flag()?);
-        let (stage, handled_ms) = (self.dated(Self::hashed)?, self.reader.i64()?);
-        let (mut measures, mut segments) = (Vec::new(), Vec::new());
-        self.list(&mut measures, |parser| {
-            let (index, time) = (parser.reader.u8()?, parser.time()?);
-            Ok(Measured { index, time, last: Micro(parser.reader.i64()?), sum: Micro(parser.reader.i64()?) })
-        })?;
-        self.list(&mut segments, |parser| Ok((parser.reader.u8()?, parser.time()?, parser.hashed()?)))?;
-        let (mut promises, mut actions) = (Vec::new(), Vec::new());
-        self.list(&mut promises, Self::promise)?;
-        self.list(&mut actions, Self::action)?;
+        let flags = self.reader.u64()?;
+        let given = |bit: u32| flags >> bit & 1 == 1;
+        let [last_in, last_out, closed] = [0, 1, 6].map(|bit| given(bit).then(|| self.time()).transpose());
+        let (last_in, last_out, closed, failed) = (last_in?, last_out?, closed?, given(7));
+        let stage = given(2).then(|| Ok((self.time()?, self.hashed()?))).transpose()?;
+        let handled_ms = if given(3) { self.reader.i64()? } else { 0 };
+        let (mut promises, mut actions, mut measures, mut segments) = (vec![], vec![], vec![], vec![]);
+        if given(4) {
+            self.list(&mut promises, Self::promise)?;
+        }
+        if given(5) {
+            self.list(&mut actions, Self::action)?;
+        }
+        if given(8) {
+            self.list(&mut measures, |parser| {
+                let (index, time) = (parser.reader.u8()?, parser.time()?);
+                Ok(Measured { index, time, last: Micro(parser.reader.i64()?), sum: Micro(parser.reader.i64()?) })
+            })?;
+        }
+        if given(9) {
+            self.list(&mut segments, |parser| Ok((parser.reader.u8()?, parser.time()?, parser.hashed()?)))?;
+        }
         let settled = if actions.is_empty() { Vec::new() } else { promises.clone() };
         let mut item = OpenItem {
             item: Item { item_type, id },

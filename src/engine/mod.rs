@@ -15,6 +15,7 @@ mod features;
 mod figures;
 mod image;
 mod image_items;
+mod image_read;
 mod item_rules;
 mod items;
 mod journeys;

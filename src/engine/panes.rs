@@ -159,6 +159,11 @@ impl Panes {
         Factor::of(at.since(middle), half_life_ms)
     }
 
+    /// Whether there are any.
+    pub(super) const fn is_some(&self) -> bool {
+        !self.days.is_empty() || !self.hours.is_empty()
+    }
+
     /// Appends both lists.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for panes in [&self.days, &self.hours] {

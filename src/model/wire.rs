@@ -3,7 +3,25 @@
 
 /// Appends an unsigned integer as LEB128: seven bits a byte, lowest first, high bit = more follow.
 #[inline]
-pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_u64(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push((value & 0x7f) as u8);
+    } else {
+        put_long(out, value);
+    }
+}
+
+/// Two bytes or more.
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    if value >> 56 == 0 {
+        // All eight bytes at once, then those that are too many are taken back.
+        let bytes = (u64::BITS - value.leading_zeros()).div_ceil(7) as usize;
+        let word = scatter(value) | MORE & ((1 << (8 * (bytes - 1))) - 1);
+        let end = out.len() + bytes;
+        out.extend_from_slice(&word.to_le_bytes());
+        out.truncate(end);
+        return;
+    }
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -20,6 +38,14 @@ const fn gather(bytes: u64) -> u64 {
     let value = (bytes & 0x7f00_7f00_7f00_7f00) >> 1 | bytes & 0x007f_007f_007f_007f;
     let value = (value & 0x3fff_0000_3fff_0000) >> 2 | value & 0x0000_3fff_0000_3fff;
     (value & 0x0fff_ffff_0000_0000) >> 4 | value & 0x0fff_ffff
+}
+
+/// The reverse: seven bits a byte.
+#[inline]
+const fn scatter(value: u64) -> u64 {
+    let bytes = (value & 0x00ff_ffff_f000_0000) << 4 | value & 0x0fff_ffff;
+    let bytes = (bytes & 0x0fff_c000_0fff_c000) << 2 | bytes & 0x0000_3fff_0000_3fff;
+    (bytes & 0x3f80_3f80_3f80_3f80) << 1 | bytes & 0x007f_007f_007f_007f
 }
 
 /// Appends a signed integer: zigzag (0, −1, 1, −2 … become 0, 1, 2, 3 …), then as [`put_u64`].

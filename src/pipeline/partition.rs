@@ -141,19 +141,20 @@ impl Partition {
     }
 
     /// As [`Self::record`], for a record that the caller decoded with [`Plan::decode`].
-    pub fn accept(&mut self, raw: &RawRecord<'_>, decoded: Result<Touchpoint<'_>, Rejection>) -> Fate {
+    pub fn accept(&mut self, raw: &RawRecord<'_>, mut decoded: Result<Touchpoint<'_>, Rejection>) -> Fate {
         self.inputs += 1;
         let meta = self.book.meta_mut();
         if let Some(position) = meta.positions.get_mut(usize::from(raw.position.source)) {
             *position = Some(raw.position.offset.saturating_add(1));
         }
         meta.clock = meta.clock.max(raw.recorded_at);
-        let fate = match decoded {
-            Ok(mut touchpoint) => match self.at_home(raw, &touchpoint) {
-                Ok(()) => self.touchpoint(raw, &mut touchpoint),
+        // By reference: a touchpoint is half a kilobyte.
+        let fate = match &mut decoded {
+            Ok(touchpoint) => match self.at_home(raw, touchpoint) {
+                Ok(()) => self.touchpoint(raw, touchpoint),
                 Err(rejection) => self.reject(raw, &rejection),
             },
-            Err(rejection) => self.reject(raw, &rejection),
+            Err(rejection) => self.reject(raw, rejection),
         };
         self.count(fate);
         fate
@@ -190,7 +191,7 @@ impl Partition {
         self.observed.unreadable += about::unreadable(&self.plan, touchpoint);
         let (scored, known) = score(&self.plan, &self.scorer, touchpoint, raw.position, &mut self.texts);
         self.see(&scored, known);
-        let fate = self.apply(scored, raw.recorded_at);
+        let fate = self.apply(&touchpoint.customer_id, &Input::Touchpoint(scored), raw.recorded_at);
         if matches!(fate, Fate::Applied | Fate::Late) {
             if clamp.is_none() {
                 let meta = self.book.meta_mut();
@@ -201,17 +202,16 @@ impl Partition {
         fate
     }
 
-    fn apply(&mut self, scored: Scored<'_>, recorded_at: Option<Timestamp>) -> Fate {
-        while let Some(victim) = self.engine.victim(scored.customer_id) {
+    fn apply(&mut self, customer_id: &str, input: &Input<'_>, recorded_at: Option<Timestamp>) -> Fate {
+        while let Some(victim) = self.engine.victim(customer_id) {
             self.forget_customer(&victim, Why::Evicted);
         }
-        let input = Input::Touchpoint(scored);
-        self.engine.apply(&input, &mut self.outputs);
+        self.engine.apply(input, &mut self.outputs);
         let fate = self.drain(recorded_at);
         // A touchpoint of a customer who may not enter leaves no trace: a replay that holds fewer customers for a
         // while must not let them in.
         if self.journalled && fate != Fate::Refused(Limit::Customers) {
-            self.book.entry(&input);
+            self.book.entry(input);
         }
         fate
     }

@@ -17,7 +17,6 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -103,7 +102,8 @@ impl Broker {
     }
 
     /// Runs one of Kafka's own command-line tools against this broker; it must succeed.
-    pub(crate) fn tool<S: AsRef<OsStr>>(&self, class: &str, arguments: &[S]) {
+    #[cfg(feature = "tls")]
+    pub(crate) fn tool<S: AsRef<std::ffi::OsStr>>(&self, class: &str, arguments: &[S]) {
         let output = Command::new(java())
             .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(libraries().join("*"))
