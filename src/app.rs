@@ -35,6 +35,7 @@ pub enum Brokers {
 /// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
 pub fn run(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("building the metrics")?);
+    metrics.expect(&config.settings);
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
     let _admin = serve_admin(config, &status, &metrics)?;

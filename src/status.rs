@@ -7,7 +7,7 @@
 //!                 └──────────── revoked ─────┴────────────┴─────────────┘
 //! ```
 
-use crate::engine::View;
+use crate::engine::{Settings, View};
 use crate::model::Timestamp;
 use crate::pipeline::Observed;
 use std::borrow::Cow;
@@ -116,6 +116,8 @@ impl Outcome {
 pub struct Committed<'a> {
     /// What was seen: touchpoints by channel, scores, alerts …
     pub observed: &'a Observed,
+    /// What it ran on: names of outcomes, and their cards.
+    pub settings: &'a Settings,
     /// The input topics, in the order of the sources.
     pub topics: &'a [String],
     /// When the commit returned: alert latency is this minus the alert's `recorded_at`.

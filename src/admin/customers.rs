@@ -49,7 +49,25 @@ struct Shown<'a> {
     index_breakdown: Vec<ShownLine<'a>>,
     /// They sum to `perception`.
     perception_breakdown: Vec<ShownLine<'a>>,
+    /// Configured outcomes of open items.
+    outcomes: Vec<ShownOutcome<'a>>,
     open_alerts: Vec<ShownAlert<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownOutcome<'a> {
+    outcome: &'a str,
+    item: &'a str,
+    item_type: &'static str,
+    /// The risk; of a card, the log-odds.
+    score: Micro,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<Micro>,
+    /// 95 % interval of the share of such cases that turned out so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrated: Option<[Micro; 2]>,
+    /// They sum to `score`.
+    breakdown: Vec<ShownLine<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +170,19 @@ fn shown<'a>(view: &'a View, partition: i32, catalogue: &'a Catalogue) -> Shown<
         felt: figures.felt,
         index_breakdown: lines(&view.index_lines),
         perception_breakdown: lines(&view.perception_lines),
+        outcomes: view
+            .outcomes
+            .iter()
+            .map(|of| ShownOutcome {
+                outcome: &of.outcome,
+                item: &of.item.id,
+                item_type: of.item.item_type.as_str(),
+                score: of.score,
+                probability: of.chance.map(|chance| chance.probability),
+                calibrated: of.chance.and_then(|chance| chance.calibrated).map(|(low, high)| [low, high]),
+                breakdown: lines(&of.lines),
+            })
+            .collect(),
         open_alerts: view
             .open_alerts
             .iter()

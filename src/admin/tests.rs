@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Config;
-use crate::engine::{Line, View};
-use crate::model::{Figures, Micro, Severity, Timestamp};
+use crate::engine::{Foreseen, Line, View};
+use crate::model::{Chance, Figures, Item, ItemType, Micro, Severity, Timestamp};
 use crate::pipeline::partition_of;
 use crate::status::{Answer, Query, State as PartitionState};
 use proptest::prelude::*;
@@ -77,6 +77,13 @@ fn view() -> View {
         figures: Figures { index: 42, perception: Micro(-250_000), ..Figures::default() },
         index_lines: vec![Line { label: "at rest".to_owned(), contribution: Micro::whole(42) }],
         perception_lines: vec![Line { label: "review_submitted".to_owned(), contribution: Micro(-250_000) }],
+        outcomes: vec![Foreseen {
+            outcome: "low_review".to_owned(),
+            item: Item { item_type: ItemType::Order, id: "o1".into() },
+            score: Micro(300_000),
+            chance: Some(Chance { probability: Micro(574_443), calibrated: Some((Micro(500_000), Micro(650_000))) }),
+            lines: vec![Line { label: "the average case".to_owned(), contribution: Micro(300_000) }],
+        }],
         open_alerts: vec![("detractor".into(), 0xabc, Severity::High, Timestamp(2))],
     }
 }
@@ -159,6 +166,8 @@ fn a_customer_is_shown_by_the_owner_of_their_partition() {
         "index": 42, "perception": -0.25, "expectation": 0.0, "disconfirmation": 0.0, "felt": 0.0,
         "index_breakdown": [{"label": "at rest", "contribution": 42.0}],
         "perception_breakdown": [{"label": "review_submitted", "contribution": -0.25}],
+        "outcomes": [{"outcome": "low_review", "item": "o1", "item_type": "order", "score": 0.3, "probability": 0.574_443,
+            "calibrated": [0.5, 0.65], "breakdown": [{"label": "the average case", "contribution": 0.3}]}],
         "open_alerts": [{"kind": "detractor", "alert_id": "0000000000000abc", "severity": "high", "opened_at": 2}],
     });
     assert_eq!(body, expected);

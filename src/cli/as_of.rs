@@ -2,7 +2,7 @@
 
 use super::history::{self, Witness};
 use super::rows::{self, Moment};
-use super::{exit, replay};
+use super::{exit, load, replay};
 use crate::codec::node::Node;
 use crate::config::Config;
 use crate::engine::{Column, Engine, Features, Unit};
@@ -28,6 +28,8 @@ pub(super) struct AsOfArgs {
     /// With --as-of: a row sees what had arrived before it, by this field of the touchpoints (a JSON pointer, or a name)
     #[arg(long, value_name = "FIELD", requires = "as_of")]
     arrival_field: Option<String>,
+    #[command(flatten)]
+    pub(super) cards: load::CardArgs,
     /// With --as-of: answer as CSV
     #[arg(long, requires = "as_of")]
     csv: bool,

@@ -32,6 +32,8 @@ pub(super) struct Args {
     /// Every feature, not the derived figures only
     #[arg(long)]
     features: bool,
+    #[command(flatten)]
+    cards: load::CardArgs,
     /// Show so many alerts drawn at random, with their stories and the customer's touchpoints (those after it marked +)
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "json")]
     examples: usize,
@@ -67,7 +69,7 @@ struct Row {
 /// Runs the command.
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = match load::config(args.config.as_deref()) {
+    let config = match load::config_with_cards(args.config.as_deref(), &args.cards) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
@@ -178,6 +180,10 @@ impl Evaluation {
             }
             let value = |row: &&&Row| Some(case(row, height(column, (*row.values.as_ref()?.get(place)?)?)));
             let cases: Vec<Case> = rows.iter().filter_map(|row| value(&row)).collect();
+            if column.name.starts_with("card.") {
+                task.chance(&column.name, &cases);
+                continue;
+            }
             task.score(&column.name, false, &cases);
             if column.name == "index" {
                 task.calibrate_index(&cases);

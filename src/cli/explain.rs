@@ -5,7 +5,7 @@ use super::history::{self, Witness};
 use super::{exit, load, replay, replay_topics};
 use crate::config::Config;
 use crate::engine::{Engine, View};
-use crate::insight::{clock, story};
+use crate::insight::{clock, likely, story};
 use crate::model::AlertChange;
 use crate::pipeline::Plan;
 use std::collections::BTreeMap;
@@ -139,6 +139,14 @@ fn standing(view: &View) -> String {
         for line in lines.iter().filter(|line| line.contribution.0 != 0) {
             text += &format!("    {:>11}  {}\n", line.contribution.to_string(), line.label);
         }
+    }
+    for of in &view.outcomes {
+        let chance = of.chance.map(|chance| format!(": {}", likely(&chance))).unwrap_or_default();
+        text += &format!("\n{} of {} {}{chance}\n", of.outcome, of.item.item_type.as_str(), of.item.id);
+        for line in of.lines.iter().filter(|line| line.contribution.0 != 0) {
+            text += &format!("    {:>11}  {}\n", line.contribution.to_string(), line.label);
+        }
+        text += &format!("    {:>11}  in all\n", of.score.to_string());
     }
     text
 }

@@ -2,8 +2,9 @@
 
 use super::exit;
 use crate::config::{Config, Problem, Resolve};
+use crate::rules::outcome_risk::Mismatch;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Reads a configuration; `None` = the defaults. Paths in it are relative to its folder.
@@ -66,6 +67,52 @@ pub(super) fn config_without_profile(path: Option<&Path>) -> Result<Config, Exit
 fn tell(problems: &[Problem]) -> ExitCode {
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     ExitCode::from(exit::USAGE)
+}
+
+/// Cards beside the configuration's own.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct CardArgs {
+    /// A card (of `train`) whose chance stands among the figures, as card.OUTCOME
+    #[arg(long = "card", id = "card", value_name = "CARD")]
+    cards: Vec<PathBuf>,
+    /// Use the card although this hash of it is another: config_hash, profile_hash
+    #[arg(long, value_name = "HASH", value_delimiter = ',', value_parser = mismatch)]
+    pub(super) allow: Vec<Mismatch>,
+}
+
+/// The name of a hash of a card.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn mismatch(text: &str) -> Result<Mismatch, String> {
+    match text {
+        "config_hash" => Ok(Mismatch::ConfigHash),
+        "profile_hash" => Ok(Mismatch::ProfileHash),
+        _ => Err("expected config_hash or profile_hash".to_owned()),
+    }
+}
+
+/// As [`config`], with more cards.
+///
+/// # Errors
+/// The exit code of a wrong configuration or card.
+pub(super) fn config_with_cards(path: Option<&Path>, args: &CardArgs) -> Result<Config, ExitCode> {
+    let mut config = config(path)?;
+    args.cards.iter().try_for_each(|card| add_card(&mut config, card, &args.allow))?;
+    Ok(config)
+}
+
+/// Adds a card to a configuration.
+///
+/// # Errors
+/// The exit code of a wrong card.
+#[expect(clippy::print_stderr, reason = "problems are for the person at the terminal")]
+pub(super) fn add_card(config: &mut Config, path: &Path, allow: &[Mismatch]) -> Result<(), ExitCode> {
+    let text = fs::read_to_string(path).map_err(|error| vec![error.to_string()]);
+    text.and_then(|text| config.add_card(&text, allow)).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("{}: {problem}", path.display()));
+        ExitCode::from(exit::USAGE)
+    })
 }
 
 /// As [`config`], without the outcome of this name.

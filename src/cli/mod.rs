@@ -18,11 +18,13 @@ mod history;
 mod labels;
 mod load;
 mod profile;
+mod recalibrate;
 mod replay;
 mod replay_topics;
 mod rows;
 mod rules;
 mod run;
+mod schema;
 mod scoreboard;
 mod sentiment;
 mod simulate;
@@ -77,6 +79,8 @@ enum Command {
     Profile(profile::Args),
     /// Learn from your labels what foretells an outcome: a card of points
     Train(train::Args),
+    /// The JSON Schema of a configuration, for editors
+    Schema,
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Schema => schema::run(),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Completions(args) => completions::run(&args),

@@ -59,7 +59,7 @@ fn help() -> String {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match load::config(args.config.as_deref()) {
+    let config = match load::config_with_cards(args.config.as_deref(), &args.moments.cards) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };

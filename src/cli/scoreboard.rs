@@ -48,6 +48,9 @@ struct Score {
     /// Rows that have a value.
     rows: usize,
     few: bool,
+    /// Of a chance: expected calibration error, over ten bins of equal width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration_error: Option<f64>,
 }
 
 /// Rows of neighbouring heights of the index.
@@ -128,7 +131,17 @@ impl Task {
             bad_when: if auc.area >= 0.5 { "high" } else { "low" },
             rows: cases.len(),
             few: auc.bad.min(auc.good) < ROWS_MIN,
+            calibration_error: None,
         });
+    }
+
+    /// Adds a score that is a chance.
+    pub(super) fn chance(&mut self, name: &str, cases: &[Case]) {
+        let before = self.scores.len();
+        self.score(name, false, cases);
+        if let Some(score) = self.scores.get_mut(before) {
+            score.calibration_error = Some(rounded(insight::calibration_error(cases)));
+        }
     }
 
     /// Adds the share of bad rows by the height of the index.
@@ -169,12 +182,13 @@ impl Task {
         for score in &self.scores {
             let name = if score.baseline { format!("{} (label file)", score.name) } else { score.name.clone() };
             *out += &format!(
-                "  {name:<32}{:>6.3}  {:.3}–{:.3}  {:<10}{:>8}{}\n",
+                "  {name:<32}{:>6.3}  {:.3}–{:.3}  {:<10}{:>8}{}{}\n",
                 score.strength,
                 score.low,
                 score.high,
                 score.bad_when,
                 score.rows,
+                score.calibration_error.map(|error| format!("  ECE {error:.3}")).unwrap_or_default(),
                 few(score.few)
             );
         }

@@ -8,13 +8,14 @@ use super::history::{self, Witness};
 use super::labels::Label;
 use super::train_moments::{Labelled, Unseen};
 use super::train_report::{Report, Sides};
-use super::{exit, load, replay, rows};
+use super::{exit, load, recalibrate, replay, rows};
 use crate::config::Config;
-use crate::engine::{Column, Engine, Features, Unit};
+use crate::engine::{Column, Engine, Features, Served, Unit};
 use crate::insight::{Alerted, Columns, Course, Row, Trained, alerted, bands, fold_of, train};
-use crate::model::Timestamp;
-use crate::pipeline::Plan;
+use crate::model::{Name, Timestamp};
+use crate::pipeline::{Observed, Plan};
 use crate::rules::card::{CardFile, Reference, Threshold, VERSION, chance};
+use crate::rules::outcome_risk::{Mismatch, Outcome};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,28 +27,34 @@ use std::sync::Arc;
 pub(super) struct Args {
     /// Rows of what happened: JSON lines or CSV, also .gz or .zst
     #[arg(long, value_name = "FILE")]
-    labels: PathBuf,
+    pub(super) labels: PathBuf,
     /// What to foretell: rows whose task is this, or begins with it and \"@\"
-    #[arg(long, value_name = "NAME")]
-    outcome: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "recalibrate", conflicts_with = "recalibrate")]
+    outcome: Option<String>,
+    /// Learn nothing new but the base rate: this card, with an intercept that fits the labels
+    #[arg(long, value_name = "CARD")]
+    recalibrate: Option<PathBuf>,
+    /// With --recalibrate: take the card although this hash of it is another: config_hash, profile_hash
+    #[arg(long, value_name = "HASH", value_delimiter = ',', value_parser = load::mismatch, requires = "recalibrate")]
+    pub(super) allow: Vec<Mismatch>,
     /// The card goes here
     #[arg(long, value_name = "CARD")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Configuration; the shipped defaults without it
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Numbers of alerts to find thresholds for; the number of bad items and half of it by default
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     alerts: Vec<usize>,
     /// A row sees what had arrived before it, by this field of the touchpoints (a JSON pointer, or a name)
     #[arg(long, value_name = "FIELD")]
-    arrival_field: Option<String>,
+    pub(super) arrival_field: Option<String>,
     /// Input (of the configuration) that the files belong to, where there are several
     #[arg(long, value_name = "NAME")]
-    input: Option<String>,
+    pub(super) input: Option<String>,
     /// Recorded touchpoints: .jsonl or .csv, also .gz or .zst; NAME=FILE for a file of another input
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    pub(super) files: Vec<String>,
 }
 
 const HELP: &str = "Label rows are those of `evaluate`: customer_id, as_of, label (1 = it turned out bad), and optionally entity \
@@ -59,7 +66,11 @@ const HELP: &str = "Label rows are those of `evaluate`: customer_id, as_of, labe
 /// Runs the command.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result of the command")]
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = match load::config_without(args.config.as_deref(), &args.outcome) {
+    if let Some(card) = &args.recalibrate {
+        return recalibrate::run(args, card);
+    }
+    let outcome = args.outcome.as_deref().unwrap_or_default();
+    let config = match load::config_without(args.config.as_deref(), outcome) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
@@ -69,7 +80,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(problem) => return Ok(replay::usage(&problem)),
     };
-    let (labels, told) = read_labels(&args.labels, &args.outcome)?;
+    let (labels, told) = read_labels(&args.labels, outcome)?;
     let labelled = Labelled::read(labels, &plan)?;
     let mut features = Features::new(&config.settings);
     let samples = Samples::read(&labelled, &plan, &mut features)?;
@@ -82,7 +93,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = if args.alerts.is_empty() { default_wanted(&courses) } else { args.alerts.clone() };
     let alerts: Vec<(usize, Alerted)> =
         wanted.iter().filter_map(|wanted| Some((*wanted, alerted(&courses, *wanted)?))).collect();
-    let card = card(&args.outcome, &config, &labelled, features.columns(), (&samples.rows, &trained), &alerts);
+    let mut card = card(outcome, &config, &labelled, features.columns(), (&samples.rows, &trained), &alerts);
+    card.reference = reference(&card, &config, args)?;
     std::fs::write(&args.out, card_text(&card)?).with_context(|| format!("cannot write {}", args.out.display()))?;
     let report = Report {
         sides: told.with(&samples),
@@ -262,6 +274,50 @@ impl Witness for Following<'_> {
     }
 }
 
+/// How the card's scores are distributed when it is served on the same touchpoints.
+fn reference(card: &CardFile, config: &Config, args: &Args) -> anyhow::Result<Reference> {
+    let mut config = config.clone();
+    let settings = Arc::make_mut(&mut config.settings);
+    let served =
+        Served::new(card, settings).map_err(|problems| anyhow::anyhow!("the card cannot be served: {problems:?}"))?;
+    let name = Name::of(&card.outcome);
+    let outcome = Outcome { name: card.outcome.clone(), card: Some(card.outcome.clone()), ..Outcome::default() };
+    settings.cards.insert(name, served);
+    settings.outcomes.push((name, outcome));
+    let sources = sources(&config, args.input.as_deref(), &args.files).map_err(anyhow::Error::msg)?;
+    let plan = history::plan(&config, sources, args.arrival_field.as_deref()).map_err(anyhow::Error::msg)?;
+    let mut scores = Scores { outcome: name, scores: Vec::new() };
+    history::pass(&plan, &[], &mut scores)?;
+    Ok(deciles(scores.scores))
+}
+
+struct Scores {
+    outcome: Name,
+    scores: Vec<i64>,
+}
+
+impl Witness for Scores {
+    fn observed(&mut self, observed: &Observed) {
+        let own = observed.card_scores.iter().filter(|(outcome, _)| *outcome == self.outcome);
+        self.scores.extend(own.map(|(_, score)| score.0));
+    }
+}
+
+/// Edges at tenths of the scores, and how many lie between them.
+fn deciles(mut scores: Vec<i64>) -> Reference {
+    scores.sort_unstable();
+    let mut edges: Vec<i64> = (1..10).filter_map(|tenth| scores.get(scores.len() * tenth / 10).copied()).collect();
+    edges.dedup();
+    let mut reference = Reference { readings: vec![0; edges.len() + 1], edges };
+    for score in scores {
+        let bucket = reference.bucket(score);
+        if let Some(readings) = reference.readings.get_mut(bucket) {
+            *readings += 1;
+        }
+    }
+    reference
+}
+
 /// As many alerts as bad cases, and half as many.
 fn default_wanted(courses: &[Course]) -> Vec<usize> {
     let bad = courses.iter().filter(|course| course.bad).count();
@@ -278,7 +334,7 @@ fn card(
     alerts: &[(usize, Alerted)],
 ) -> CardFile {
     let text = |value: i64| {
-        let stage = || u32::try_from(value).ok().map(|value| config.settings.catalogue.text(crate::model::Name(value)));
+        let stage = || u32::try_from(value).ok().map(|value| config.settings.catalogue.text(Name(value)));
         labelled.texts.get(&value).cloned().or_else(|| stage().map(str::to_owned)).unwrap_or_default()
     };
     let named = trained.card.features.iter().filter_map(|feature| {

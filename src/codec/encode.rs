@@ -2,7 +2,9 @@
 //! schemas and numbers as exact decimals, so the same change is the same bytes everywhere. What is not known is left out.
 
 use super::{RETRIES, RawRecord, Rejection};
-use crate::model::{AlertChange, Cause, EventHash, Evidence, ExperienceChange, Figures, Item, Micro, Name, Position};
+use crate::model::{
+    AlertChange, Cause, EventHash, Evidence, ExperienceChange, FeatureValue, Figures, Item, Micro, Name, Position,
+};
 use serde::ser::{Error, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -45,6 +47,11 @@ pub fn alert(change: &AlertChange, words: &dyn Vocabulary, out: &mut Vec<u8>) ->
         channel: change.channel.map(|channel| channel.as_str()),
         item: change.item.as_ref().map(ItemRecord::of),
         outcome: change.outcome.map(|outcome| words.name(outcome)),
+        probability: change.chance.map(|chance| Decimal(chance.probability)),
+        calibrated: change
+            .chance
+            .and_then(|chance| chance.calibrated)
+            .map(|(low, high)| BandRecord { low: Decimal(low), high: Decimal(high) }),
         reason: change.reason,
         message: change.message.as_deref(),
         suggested_action: change.suggested_action.as_deref(),
@@ -124,6 +131,10 @@ struct AlertRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrated: Option<BandRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
@@ -133,6 +144,12 @@ struct AlertRecord<'a> {
     config_hash: Hex,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<PositionRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct BandRecord {
+    low: Decimal,
+    high: Decimal,
 }
 
 #[derive(Serialize)]
@@ -198,6 +215,28 @@ struct EvidenceRecord<'a> {
     term: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<ValueRecord<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ValueRecord<'a> {
+    Missing(()),
+    Whole(i64),
+    Number(Decimal),
+    Text(&'a str),
+}
+
+impl<'a> ValueRecord<'a> {
+    fn of(value: FeatureValue, words: &'a dyn Vocabulary) -> Self {
+        match value {
+            FeatureValue::Missing => Self::Missing(()),
+            FeatureValue::Count(value) | FeatureValue::Ms(value) => Self::Whole(value),
+            FeatureValue::Number(value) => Self::Number(Decimal(value)),
+            FeatureValue::Category(value) => Self::Text(words.name(value)),
+        }
+    }
 }
 
 fn evidence<'a>(evidence: &[Evidence], words: &'a dyn Vocabulary) -> Vec<EvidenceRecord<'a>> {
@@ -211,6 +250,7 @@ fn evidence<'a>(evidence: &[Evidence], words: &'a dyn Vocabulary) -> Vec<Evidenc
             contribution: Decimal(line.contribution),
             term: line.term.map(|(term, _)| term.as_str()),
             of: line.term.and_then(|(_, of)| of).map(|of| words.name(of)),
+            value: line.value.map(|value| ValueRecord::of(value, words)),
         }
     };
     evidence.iter().map(record).collect()

@@ -31,6 +31,7 @@ fn line() -> Evidence {
         occurred_at: Timestamp(1_700_000_000_000),
         contribution: Micro(-1),
         term: None,
+        value: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn change() -> AlertChange {
         channel: Some(Channel::Fulfilment),
         item: Some(Item { item_type: ItemType::Order, id: "o1".into() }),
         outcome: None,
+        chance: None,
         reason: Some("recovered"),
         rule_version: 1,
         message: None,

@@ -3,20 +3,24 @@
 //! written under. No addresses and no secrets.
 
 use super::raw;
-use crate::engine::Settings;
 use crate::engine::own_rules::OwnRules;
 use crate::engine::settings::{Context, Items, Limits, Model, Risk, Timing};
+use crate::engine::{Served, Settings};
 use crate::model::{Name, hash64};
 use crate::rules;
+use crate::rules::card::{CardFile, CardProblem};
 use crate::rules::catalogue::{Catalogue, CatalogueFile};
 use crate::rules::outcome_risk::Outcome;
 use crate::rules::own::OwnRule;
 use crate::rules::profile::{Profile, ProfileFile};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Everything outputs depend on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Canonical {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cards: BTreeMap<String, CardFile>,
     pub catalogue: CatalogueFile,
     pub context: Vec<Context>,
     pub customer: raw::Customer,
@@ -64,6 +68,12 @@ impl Canonical {
         for outcome in &self.outcomes {
             outcomes.push((learn(&outcome.name, "outcome")?, outcome.clone()));
         }
+        for card in self.cards.values() {
+            for feature in &card.features {
+                learn(&feature.name, "outcome.card")?;
+                feature.categories.iter().try_for_each(|value| learn(value, "outcome.card").map(drop))?;
+            }
+        }
         let mut settings = Settings {
             catalogue,
             profile: Profile::new(&self.profile),
@@ -72,6 +82,7 @@ impl Canonical {
             measures: names,
             counted: measures.iter().map(|measure| measure.counts.as_deref().map(Name::of)).collect(),
             outcomes,
+            cards: BTreeMap::new(),
             model: self.model.clone(),
             timing: self.engine.clone(),
             limits: self.limits.clone(),
@@ -80,6 +91,13 @@ impl Canonical {
             high_value_tiers: self.customer.high_value_tiers.iter().cloned().collect(),
             own_rules: OwnRules::default(),
         };
+        for (outcome, card) in &self.cards {
+            let wrong =
+                |problem: &CardProblem| (format!("outcome.{outcome}.card.{}", problem.key), problem.what.clone());
+            let served =
+                Served::new(card, &settings).map_err(|problems| problems.iter().map(wrong).collect::<Vec<_>>())?;
+            settings.cards.insert(Name::of(outcome), served);
+        }
         settings.own_rules = OwnRules::new(&self.rule, &settings)?;
         Ok(settings)
     }

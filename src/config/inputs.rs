@@ -12,14 +12,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-const KEYS: [&str; 9] = ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
+pub(super) const KEYS: [&str; 9] =
+    ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
 const ITEMS: [(&str, ItemType); 4] = [
     ("order_id", ItemType::Order),
     ("conversation_id", ItemType::Conversation),
     ("topic", ItemType::Topic),
     ("customer", ItemType::Customer),
 ];
-const FORMATS: [&str; 3] = ["touchpoint-json", "json", "csv"];
+pub(super) const FORMATS: [&str; 3] = ["touchpoint-json", "json", "csv"];
 const TIMES: &str = "rfc3339, epoch_ms or epoch_s";
 const REQUIRED: [Field; 6] =
     [Field::Id, Field::Source, Field::CustomerId, Field::Channel, Field::Kind, Field::OccurredAt];

@@ -6,11 +6,13 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// Tables whose keys are the user's own.
-const FREE: [&str; 7] = [
+pub(super) const FREE: [&str; 9] = [
     "kafka.properties",
     "kafka.consumer_properties",
     "kafka.producer_properties",
     "model.segment_priors",
+    "engine.channel_lateness",
+    "rules.sla_breach.topics",
     "catalogue.kinds",
     "catalogue.journeys",
     "catalogue.promises",

@@ -5,17 +5,19 @@
 //! Files and the environment are reached only through the `resolve` function the caller hands in.
 
 mod canonical;
+mod cards;
 mod check;
 mod inputs;
 mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod schema;
 mod secret;
 
-use crate::model::hash64;
+use crate::model::{Name, hash64};
 use crate::pipeline::{Bounds, Plan, Scoring};
-use crate::rules::outcome_risk::Outcome;
+use crate::rules::outcome_risk::{Mismatch, Outcome};
 use crate::rules::profile::ProfileFile;
 use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
@@ -28,6 +30,7 @@ use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use schema::schema;
 pub use secret::Secret;
 
 /// The defaults, every key with a comment.
@@ -170,6 +173,25 @@ impl Config {
         Ok(())
     }
 
+    /// Adds a card whose chance shall stand among the features, without alerts.
+    ///
+    /// # Errors
+    /// What is wrong with it, or differs from this configuration and is not allowed to.
+    pub fn add_card(&mut self, text: &str, allow: &[Mismatch]) -> Result<(), Vec<String>> {
+        let card = cards::parse(text).map_err(|problem| vec![problem])?;
+        let differ = cards::mismatches(&card, self.card_hashes, allow);
+        if !differ.is_empty() {
+            return Err(differ
+                .into_iter()
+                .map(|(key, what)| format!("{what} (--allow {key} uses it all the same)"))
+                .collect());
+        }
+        let served = engine::Served::new(&card, &self.settings);
+        let served = served.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        Arc::make_mut(&mut self.settings).cards.insert(Name::of(&card.outcome), served);
+        Ok(())
+    }
+
     /// The plan of a run over these sources (name of the topic or file, index of its input). `partitions` is the
     /// number of partitions of every topic, 0 for files.
     #[must_use]
@@ -222,18 +244,18 @@ fn load(
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
-    if let Without::Outcome(name) = without {
-        outcomes.retain(|outcome| outcome.name != *name);
-    }
     let own_rules = tables(&user, "rule", OWN_RULE_KEYS, problems);
     let profile = match without {
         Without::Profile => ProfileFile::default(),
         Without::Nothing | Without::Outcome(_) => outcomes::profile(&user, resolve, problems),
     };
+    outcomes.retain(|outcome| without.keeps(outcome));
+    let cards = cards::read(&mut outcomes, resolve, problems);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
     let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
     let canonical = Canonical {
+        cards,
         catalogue: reader.section("catalogue")?,
         context,
         customer: reader.section("customer")?,
@@ -255,7 +277,7 @@ fn load(
     let kafka = kafka::kafka(kafka?, resolve, problems);
     let topics = kafka::topics(topics?, &kafka.group_id, problems);
     check::distinct_topics(&topics, &inputs, problems);
-    let card_hashes = canonical.card_hashes().unwrap_or_default();
+    let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
     let telemetry = telemetry?;
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
@@ -279,6 +301,17 @@ enum Without<'a> {
     Nothing,
     Profile,
     Outcome(&'a str),
+}
+
+impl Without<'_> {
+    fn keeps(&self, outcome: &Outcome) -> bool {
+        match self {
+            Self::Nothing => true,
+            // A card is of the profile it was trained with.
+            Self::Profile => outcome.card.is_none(),
+            Self::Outcome(name) => outcome.name != *name,
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -363,7 +396,7 @@ fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
     }
 }
 
-const OUTCOME_KEYS: &str = "name, kind, terms, items, open, close, severity";
+const OUTCOME_KEYS: &str = "name, kind, terms or card, allow, items, open, close, severity";
 const OWN_RULE_KEYS: &str = "name, when, close, figure, items, message, enabled, severity, for, keep_firing_for, cooldown, \
     max_open, suggested_action";
 
@@ -395,6 +428,8 @@ fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems
     let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
     relocate(&mut table, "catalogue_file", folder);
     relocate(&mut table, "profile", folder);
+    let outcomes = table.get_mut("outcome").and_then(Value::as_array_mut).into_iter().flatten();
+    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| relocate(outcome, "card", folder));
     let Some(Value::String(base)) = table.remove("extends") else { return table };
     if base.is_empty() {
         return table;

@@ -2,6 +2,7 @@
 
 use super::Problem;
 use super::canonical::Canonical;
+use super::cards;
 use super::merge::{join, suggestion};
 use crate::engine::settings::Measure;
 use crate::model::{Micro, TermKind};
@@ -58,6 +59,18 @@ pub(super) fn check(canonical: &Canonical, has_profile: bool, problems: &mut Vec
         if outcome.open.0.abs() > 100 * Micro::SCALE {
             problem("open", "must lie between -100 and 100", "");
         }
+        if outcome.card.is_some() {
+            if !outcome.terms.is_empty() {
+                problem("terms", "stand beside a card", "an outcome has either terms or a card");
+            }
+            if outcome.close.0 <= 0 || outcome.open.0 >= Micro::SCALE {
+                problem("open", "a card's thresholds are chances, between 0 and 1", "`touchline train` names some");
+            }
+            continue;
+        }
+        if !outcome.allow.is_empty() {
+            problem("allow", "is for outcomes with a card", "leave it out");
+        }
         let terms: BTreeSet<TermKind> = outcome.terms.iter().copied().collect();
         if terms.is_empty() || terms.len() < outcome.terms.len() {
             problem("terms", "empty, or a term twice", "due, long_wait, no_answer, size, perception, rhythm");
@@ -70,6 +83,23 @@ pub(super) fn check(canonical: &Canonical, has_profile: bool, problems: &mut Vec
             problem("terms", &format!("\"{}\" would always be 0", term.as_str()), lack);
         }
     }
+}
+
+/// What must hold between cards and the configuration they are served with; answers the hashes they are held against.
+pub(super) fn check_cards(canonical: &Canonical, problems: &mut Vec<Problem>) -> (u64, u64) {
+    let hashes = canonical.card_hashes().unwrap_or_else(|error| {
+        let message = format!("the configuration cannot be written as JSON: {error}");
+        problems.push(Problem::new("", &message, ""));
+        (0, 0)
+    });
+    for (at, outcome) in canonical.outcomes.iter().enumerate() {
+        let Some(card) = canonical.cards.get(&outcome.name) else { continue };
+        for (key, what) in cards::mismatches(card, hashes, &outcome.allow) {
+            let hint = format!("train it anew, or serve it all the same with allow = [\"{key}\"]");
+            problems.push(Problem::new(&format!("outcome[{at}].card.{key}"), &what, &hint));
+        }
+    }
+    hashes
 }
 
 /// What a term needs and the configuration does not have.
@@ -96,6 +126,7 @@ fn missing(canonical: &Canonical, has_profile: bool, term: TermKind) -> Option<&
             "no measure in [items] has a weight",
         ),
         TermKind::Perception => (true, ""),
+        TermKind::Feature | TermKind::Average => (false, "it is a card's; name the card instead"),
         TermKind::Rhythm => (kinds().any(|kind| kind.purchase), "no kind of the catalogue is a `purchase`"),
     };
     (!holds).then_some(hint)
@@ -153,6 +184,13 @@ fn measures(canonical: &Canonical, problems: &mut Vec<Problem>) {
                 }
             }
             (_, _) => problems.push(Problem::new(&path, "needs either field or counts", "")),
+        }
+        if *weight != Micro::ZERO && items.protected_by(measure).is_some() {
+            problems.push(Problem::new(
+                &join(&path, "weight"),
+                "reads an attribute that is listed in items.protected",
+                "",
+            ));
         }
         if weight.0.abs() > 10 * Micro::SCALE {
             problems.push(Problem::new(&join(&path, "weight"), "must lie between -10 and 10", ""));

@@ -211,3 +211,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tables_of_ones_own_names_take_any_name() {
+    let text = "[engine.channel_lateness]\nweb = \"2d\"\n[rules.sla_breach.topics]\nbilling = \"5s\"\n[model.segment_priors]\ngold = 0.2";
+    let settings = Config::load(Some(text), &|path| Err(path.to_owned())).unwrap().settings;
+    assert_eq!(settings.timing.lateness_ms(crate::model::Channel::Web), 2 * 86_400_000);
+    assert_eq!(settings.rules.sla_breach.topics.len(), 1);
+}

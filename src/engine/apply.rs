@@ -358,11 +358,12 @@ fn fire(
     out: &mut Vec<Output>,
 ) -> bool {
     let mut turn = Turn::new(settings, id, None, deadline, opened, out);
-    if deadline >= customer.forget_at(settings) {
+    let forgotten = deadline >= customer.forget_at(settings);
+    customer.now = customer.now.max(deadline);
+    if forgotten {
         events::end_all(&mut turn, customer, "forgotten");
         return turn.alert_changed;
     }
-    customer.now = customer.now.max(deadline);
     customer.panes.advance(customer.now);
     conversations::end(customer, settings, None, events::idle_since(&turn, customer.now));
     let derived = derive(customer, settings);

@@ -37,7 +37,7 @@ impl Mark {
 
     pub(super) const fn evidence(&self, contribution: Micro) -> Evidence {
         let Self { time, event, kind, channel, .. } = *self;
-        Evidence { event, kind, channel, occurred_at: time, contribution, term: None }
+        Evidence { event, kind, channel, occurred_at: time, contribution, term: None, value: None }
     }
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | `index` | millionths | with the item's pressure (0 without an item), not rounded to whole points | – |
 //! | `perception` … `remembered`, `risk.<outcome>` | millionths | the other derived figures; pressure and risk are the item's | no item; `remembered`: no episode |
+//! | `card.<outcome>` | millionths | chance of the outcome, by its card | no item |
 //! | `c.n7`, `c.in7` | count | touchpoints, and contacts by the customer, of the last 7 days, to 6 hours | – |
 //! | `c.silence` | ms | since the last touchpoint | none yet |
 //! | `c.past`, `c.past_bad`, `c.open_items` | count | items closed, of them badly; other open items | – |
@@ -61,7 +62,7 @@ pub struct Column {
     pub is_figure: bool,
     /// It reads an attribute that no score may use (`items.protected`).
     pub is_protected: bool,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// Where a column's value comes from; numbers are places in the settings' lists.
@@ -76,6 +77,7 @@ pub(super) enum Source {
     Effort,
     Remembered,
     Risk(usize),
+    Card(Name),
     Since(Clock),
     Touchpoints7,
     Inbound7,
@@ -107,6 +109,7 @@ impl Source {
             self,
             Self::Pressure
                 | Self::Risk(_)
+                | Self::Card(_)
                 | Self::Since(Clock::Item | Clock::Stage | Clock::Inbound | Clock::Opened(_) | Clock::Due(_))
                 | Self::ItemTouchpoints
                 | Self::Stage
@@ -226,17 +229,14 @@ impl Features {
     }
 }
 
-fn columns(settings: &Settings) -> Vec<Column> {
-    let items = &settings.items;
-    let figure = |name: &str, unit, source| Column {
-        name: name.to_owned(),
-        unit,
-        is_figure: true,
-        is_protected: is_protected(items, source),
-        source,
-    };
-    let feature = |name: &str, unit, source| Column { is_figure: false, ..figure(name, unit, source) };
-    let mut columns = vec![
+fn column(items: &Items, name: &str, unit: Unit, source: Source) -> Column {
+    Column { name: name.to_owned(), unit, is_figure: true, is_protected: is_protected(items, source), source }
+}
+
+/// The derived figures.
+fn figures(settings: &Settings) -> Vec<Column> {
+    let figure = |name: &str, unit, source| column(&settings.items, name, unit, source);
+    let mut figures = vec![
         figure("index", Unit::Micro, Source::Index),
         figure("perception", Unit::Micro, Source::Perception),
         figure("expectation", Unit::Micro, Source::Expectation),
@@ -247,9 +247,20 @@ fn columns(settings: &Settings) -> Vec<Column> {
         figure("remembered", Unit::Micro, Source::Remembered),
     ];
     let outcomes = settings.outcomes.iter().enumerate();
-    columns.extend(
-        outcomes.map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
+    figures.extend(
+        outcomes
+            .filter(|(_, (_, outcome))| outcome.card.is_none())
+            .map(|(at, (_, outcome))| figure(&format!("risk.{}", outcome.name), Unit::Micro, Source::Risk(at))),
     );
+    let cards = settings.cards.iter();
+    figures
+        .extend(cards.map(|(name, card)| figure(&format!("card.{}", card.outcome), Unit::Micro, Source::Card(*name))));
+    figures
+}
+
+fn columns(settings: &Settings) -> Vec<Column> {
+    let mut columns = figures(settings);
+    let feature = |name: &str, unit, source| Column { is_figure: false, ..column(&settings.items, name, unit, source) };
     columns.extend([
         feature("c.n7", Unit::Count, Source::Touchpoints7),
         feature("c.in7", Unit::Count, Source::Inbound7),
@@ -391,6 +402,10 @@ impl<'a> Moment<'a> {
                 let (_, outcome) = settings.outcomes.get(at)?;
                 item.filter(|item| outcome.is_about(item.item.item_type))
                     .map(|_| pressure::risk(outcome, &self.terms).0)
+            }
+            Source::Card(name) => {
+                let card = settings.cards.get(&name)?;
+                item.map(|_| card.chance(card.score(self)).probability.0)
             }
             Source::Touchpoints7 => Some(week::counts(&customer.week, derived.at).0),
             Source::Inbound7 => Some(week::counts(&customer.week, derived.at).1),

@@ -308,6 +308,7 @@ impl Writer<'_> {
                 self.time(until);
                 self.out.push(severity as u8);
             }
+            State::Ended { expired } => self.out.push(3 + u8::from(expired)),
         }
         match &alert.detail {
             Detail::Only => self.out.push(0),

@@ -246,6 +246,7 @@ impl Parser<'_> {
                 State::Firing { since, closing, severity: self.severity()? }
             }
             2 => State::Cooling { until: self.time()?, severity: self.severity()? },
+            code @ (3 | 4) => State::Ended { expired: code == 4 },
             _ => return Err(Damaged),
         };
         let detail = match self.reader.u8()? {

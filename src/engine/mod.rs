@@ -4,6 +4,7 @@
 //! then [`Engine::commit`] or [`Engine::rollback`].
 
 mod apply;
+mod cards;
 mod contacts;
 mod context;
 mod conversations;
@@ -33,12 +34,13 @@ mod voice;
 mod week;
 
 use crate::model::{
-    AlertChange, EventHash, ExperienceChange, Figures, Micro, Name, Position, Scored, Severity, Timestamp,
+    AlertChange, Chance, EventHash, ExperienceChange, Figures, Item, Micro, Name, Position, Scored, Severity, Timestamp,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use apply::Engine;
+pub use cards::Served;
 pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
@@ -143,6 +145,8 @@ pub enum Output {
     Refused(EventRef, Limit),
     /// A promise was kept, this many ms after it was opened. Told again when late data changes it.
     Kept(Name, i64),
+    /// A card gave an item of this outcome a score, in millionths of log-odds.
+    Scored(Name, Micro),
     /// An item, journey, failure, conversation or the like gave way to a newer one: the customer has
     /// `limits.open_items_max` of them.
     ItemDropped,
@@ -194,6 +198,21 @@ pub struct Line {
     pub contribution: Micro,
 }
 
+/// How likely an outcome of an open item is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Which outcome.
+    pub outcome: String,
+    /// Of which item.
+    pub item: Item,
+    /// Its risk; of a card, the log-odds.
+    pub score: Micro,
+    /// Its chance, by the outcome's card.
+    pub chance: Option<Chance>,
+    /// They sum to the score exactly.
+    pub lines: Vec<Line>,
+}
+
 /// A committed customer as queries see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
@@ -213,6 +232,8 @@ pub struct View {
     pub index_lines: Vec<Line>,
     /// Breakdown of perception; the lines sum to it exactly.
     pub perception_lines: Vec<Line>,
+    /// Configured outcomes of open items.
+    pub outcomes: Vec<Foreseen>,
     /// Open alerts: kind, id, severity, opened at.
     pub open_alerts: Vec<(Cow<'static, str>, u64, Severity, Timestamp)>,
 }

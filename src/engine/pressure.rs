@@ -159,11 +159,12 @@ pub(super) fn risk(outcome: &Outcome, terms: &[Term]) -> Micro {
 }
 
 /// When time alone next changes what is said of the customer's items, after `now`: at the due moment of a promise and
-/// 1, 2, 4 and 7 days after it, at the percentiles of its usual waits; weekly after a purchase where a rhythm counts.
+/// 1, 2, 4 and 7 days after it, at the percentiles of its usual waits; weekly after a purchase where a rhythm, or a card, counts.
 pub(super) fn deadline(customer: &Customer, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
     let promises = customer.items.iter().flat_map(OpenItem::open_promises);
     let next = promises.filter_map(|promise| next_reading(promise, settings, now)).min();
-    let has_rhythm = settings.outcomes.iter().any(|(_, outcome)| outcome.terms.contains(&TermKind::Rhythm));
+    let moves = |outcome: &Outcome| outcome.card.is_some() || outcome.terms.contains(&TermKind::Rhythm);
+    let has_rhythm = settings.outcomes.iter().any(|(_, outcome)| moves(outcome));
     let purchased = customer.purchases.last().filter(|_| has_rhythm && !customer.items.is_empty());
     let weekly = purchased.map(|last| last.plus((now.since(last).max(0) / WEEK_MS + 1) * WEEK_MS));
     [next, weekly].into_iter().flatten().min()
@@ -174,7 +175,9 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 const READ_AFTER_DAYS: [i64; 5] = [0, 1, 2, 4, 7];
 
 fn next_reading(promise: &Promise, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
-    let entry: &PromiseEntry = settings.catalogue.promise(promise.name).filter(|entry| entry.weight > Micro::ZERO)?;
+    // A card may have points for waits that no declared term counts.
+    let counts = |entry: &&PromiseEntry| entry.weight > Micro::ZERO || !settings.cards.is_empty();
+    let entry = settings.catalogue.promise(promise.name).filter(counts)?;
     let due = promise.due.filter(|_| entry.party == Party::Us);
     let after_due = due.into_iter().flat_map(|due| READ_AFTER_DAYS.map(|days| due.plus(days * DAY_MS)));
     let waits = settings.profile.waits(promise.name).into_iter();

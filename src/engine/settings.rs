@@ -227,6 +227,8 @@ pub struct Settings {
     pub counted: Vec<Option<Name>>,
     /// Outcomes to warn of, each with the hash of its name.
     pub outcomes: Vec<(Name, Outcome)>,
+    /// Cards by the hash of their outcome's name.
+    pub cards: BTreeMap<Name, super::Served>,
     /// Constants of the model.
     pub model: Model,
     /// Time, sessions, publication.

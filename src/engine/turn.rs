@@ -5,7 +5,7 @@ use super::customer::{AlertState, Customer, Detail, Mark};
 use super::figures::{self, Derived, EVIDENCE_MAX};
 use super::{Output, Settings};
 use crate::model::{
-    AlertChange, Cause, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
+    AlertChange, Cause, Chance, Evidence, ExperienceChange, Item, Micro, Phase, Scored, Severity, Timestamp, hash64,
 };
 use crate::rules::lifecycle::{self, Change, State};
 use crate::rules::{FIGURES, Kind, Reading, Verdict, raised};
@@ -111,13 +111,21 @@ impl<'a> Turn<'a> {
             |alert: &AlertState| alert.kind == subject.kind && alert.item == subject.item && alert.detail == *detail;
         let found = customer.alerts.iter().position(same);
         let known = found.and_then(|at| customer.alerts.get(at)).cloned();
+        let same_origin = known.as_ref().is_some_and(|alert| alert.origin.event == subject.origin.event);
         let before = known.as_ref().map(|alert| alert.state);
+        // What ended was about something else.
+        let elsewhere = matches!(before, Some(State::Ended { .. })) && !same_origin;
+        let before = if elsewhere { Some(State::Ended { expired: false }) } else { before };
         let verdict = self.raise(customer, subject.kind, detail, reading.verdict);
         let (mut state, change) = lifecycle::step(before, verdict, customer.now, lifecycle);
+        let begins = is_under_way(state) && !is_under_way(before);
         let mut alert = match known {
-            Some(alert) if !matches!(before, Some(State::Cooling { .. })) => alert,
-            _ => self.fresh(subject, detail, &reading),
+            Some(alert) if !begins => alert,
+            ended => self.fresh(subject, detail, &reading, ended.as_ref()),
         };
+        if subject.kind.can_recur() && (same_origin || subject.kind.is_about_promises()) {
+            state = remembered(before, state, change, verdict);
+        }
         let revised = self.out_of_order && subject.kind.is_level() && alert.origin.value != reading.after;
         let told = match change {
             Change::Opened(severity) if !self.may_open(customer) => {
@@ -166,7 +174,15 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn fresh(&self, subject: &Subject, detail: &Detail, reading: &Reading) -> AlertState {
+    /// The chance behind an alert's figure, where a card gave it.
+    fn chance(&self, alert: &AlertState) -> Option<Chance> {
+        let Detail::Outcome(outcome) = alert.detail else { return None };
+        let card = self.settings.cards.get(&outcome)?;
+        (alert.figure_name() == Some("log_odds")).then(|| card.chance(alert.origin.value))
+    }
+
+    /// A new alert, after one about the same thing that ended.
+    fn fresh(&self, subject: &Subject, detail: &Detail, reading: &Reading, ended: Option<&AlertState>) -> AlertState {
         let name = Settings::kind_name(subject.kind, detail);
         let mut identity = Vec::with_capacity(128);
         for part in [name.as_bytes(), &subject.kind.row().version.to_le_bytes(), self.id.as_bytes()] {
@@ -186,6 +202,13 @@ impl<'a> Turn<'a> {
             }
             // Time alone may open it again after the same touchpoint.
             Detail::Own(_) => identity.extend_from_slice(&self.event_time.0.to_le_bytes()),
+        }
+        // What began it may begin another: each has an id of its own.
+        if let Some(ended) =
+            ended.filter(|ended| subject.kind.can_recur() || ended.origin.event == subject.origin.event)
+        {
+            identity.push(0);
+            identity.extend_from_slice(&ended.alert_id.to_le_bytes());
         }
         let mut alert = AlertState {
             kind: subject.kind,
@@ -283,6 +306,7 @@ impl<'a> Turn<'a> {
                 Detail::Outcome(outcome) => Some(outcome),
                 Detail::Only | Detail::Own(_) => None,
             },
+            chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,
             message: message.filter(|_| phase != Phase::Resolved),
@@ -328,7 +352,7 @@ impl AlertState {
         self.threshold = reading.threshold;
     }
 
-    fn figure_name(&self) -> Option<&'static str> {
+    pub(super) fn figure_name(&self) -> Option<&'static str> {
         FIGURES.get(usize::from(self.figure)).copied()
     }
 }
@@ -337,10 +361,24 @@ pub(super) const fn is_firing(state: State) -> bool {
     matches!(state, State::Firing { .. })
 }
 
+const fn is_under_way(state: Option<State>) -> bool {
+    matches!(state, Some(State::Pending { .. } | State::Firing { .. }))
+}
+
+/// The state to keep of an alert that ended, if what it is about may give another.
+const fn remembered(before: Option<State>, after: Option<State>, change: Change, verdict: Verdict) -> Option<State> {
+    match (after, change, verdict) {
+        // Only `max_open` ends an alert whose condition holds.
+        (_, Change::Resolved(_), Verdict::Open(_)) => Some(State::Ended { expired: true }),
+        (None, ..) if before.is_some() => Some(State::Ended { expired: false }),
+        _ => after,
+    }
+}
+
 fn firing_severity(state: Option<State>) -> Severity {
     match state {
         Some(State::Firing { severity, .. }) => severity,
-        Some(State::Pending { .. } | State::Cooling { .. }) | None => Severity::Info,
+        Some(State::Pending { .. } | State::Cooling { .. } | State::Ended { .. }) | None => Severity::Info,
     }
 }
 

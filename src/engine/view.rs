@@ -2,10 +2,11 @@
 
 use super::Engine;
 use super::customer::Customer;
-use super::figures::{derive, index_terms, perception_evidence};
-use super::pressure::{each_pressure, most_pressing};
+use super::features::Moment;
+use super::figures::{Derived, derive, index_terms, perception_evidence};
+use super::pressure::{each_pressure, most_pressing, terms};
 use super::settings::Settings;
-use super::{Line, View, image};
+use super::{Foreseen, Line, View, image};
 use crate::model::Micro;
 use crate::rules::lifecycle::State;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Engine {
             State::Firing { since, severity, .. } => {
                 Some((Settings::kind_name(alert.kind, &alert.detail), alert.alert_id, severity, since))
             }
-            State::Pending { .. } | State::Cooling { .. } => None,
+            State::Pending { .. } | State::Cooling { .. } | State::Ended { .. } => None,
         });
         Some(View {
             customer_id: Arc::from(customer_id),
@@ -57,9 +58,43 @@ impl Engine {
             figures,
             index_lines,
             perception_lines,
+            outcomes: foreseen(&customer, settings, &derived),
             open_alerts: open_alerts.collect(),
         })
     }
+}
+
+/// Every configured outcome of every open item.
+fn foreseen(customer: &Customer, settings: &Settings, derived: &Derived) -> Vec<Foreseen> {
+    let mut all = Vec::new();
+    for item in customer.items.iter().filter(|item| item.is_open()) {
+        let terms = terms(customer, item, settings, derived.at, derived.figures.perception);
+        for (name, outcome) in settings.outcomes.iter().filter(|(_, outcome)| outcome.is_about(item.item.item_type)) {
+            let card = settings.cards.get(name).filter(|_| outcome.card.is_some());
+            let mut lines = Vec::new();
+            if let Some(card) = card {
+                for part in card.contributions(&Moment::new(customer, settings, derived, Some(item), Vec::new())) {
+                    let label = part.feature.map_or("the average case", |feature| settings.catalogue.text(feature));
+                    lines.push(Line { label: label.to_owned(), contribution: part.points });
+                }
+            } else {
+                for term in terms.iter().filter(|term| outcome.terms.contains(&term.kind)) {
+                    let of = term.label.map_or("", |label| settings.catalogue.text(label));
+                    let label = format!("{} {of}", term.kind.as_str());
+                    lines.push(Line { label: label.trim_end().to_owned(), contribution: term.value });
+                }
+            }
+            let score = lines.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
+            all.push(Foreseen {
+                outcome: outcome.name.clone(),
+                item: item.item.clone(),
+                score,
+                chance: card.map(|card| card.chance(score)),
+                lines,
+            });
+        }
+    }
+    all
 }
 
 /// What each term of the most pressing item takes from the index.

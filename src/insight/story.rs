@@ -1,7 +1,8 @@
 //! An alert's story in plain words, from its records alone: every number in it is in them, as it stands there.
 
 use crate::engine::Settings;
-use crate::model::{AlertChange, Evidence, ItemType, Phase, TermKind, Timestamp};
+use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use crate::model::{AlertChange, Chance, Evidence, FeatureValue, ItemType, Micro, Phase, TermKind, Timestamp};
 use crate::rules::{TABLE, own};
 
 /// The story of one alert: its changes, in order. Empty without any.
@@ -69,9 +70,20 @@ fn figure(change: &AlertChange) -> String {
         "contacts" => "contacts about the same thing",
         "wait_seconds" => "seconds waited",
         "risk" => "risk",
+        "log_odds" => "log-odds of it",
         other => other,
     };
-    format!("{words}: {after} ({before}threshold {threshold})")
+    let chance = change.chance.as_ref().map(|chance| format!("{}; ", likely(chance))).unwrap_or_default();
+    format!("{chance}{words}: {after} ({before}threshold {threshold})")
+}
+
+/// `chance 63.1 %; of such cases 58–67 % turned out so`.
+#[must_use]
+pub fn likely(chance: &Chance) -> String {
+    let percent = |part: Micro| format!("{:.1}", part.to_f64() * 100.0);
+    let told = format!("chance {} %", percent(chance.probability));
+    let band = |(low, high)| format!("{told}; of such cases {} to {} % turned out so", percent(low), percent(high));
+    chance.calibrated.map_or(told.clone(), band)
 }
 
 /// One line for each piece of evidence and one for the rest: they sum to the figure.
@@ -97,6 +109,7 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
         TermKind::Due if figure == "days_overdue" => {
             format!("the promised {label}, beyond its time; since {touchpoint}")
         }
+        TermKind::Due if figure == "wait_seconds" => format!("no {label} yet; since {touchpoint}"),
         TermKind::Due => {
             format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
         }
@@ -104,8 +117,85 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
         TermKind::NoAnswer => format!("no {label} from the customer: how unusually long it takes; since {touchpoint}"),
         TermKind::Size => format!("the size of it: {label}"),
         TermKind::Perception => format!("how the customer felt lately; last: {touchpoint}"),
+        TermKind::Average => "the average case".to_owned(),
+        TermKind::Feature => feature(label, evidence.value, settings),
         TermKind::Rhythm => "the time since the last purchase".to_owned(),
     }
+}
+
+/// A feature of a card and its value in words.
+fn feature(name: &str, value: Option<FeatureValue>, settings: &Settings) -> String {
+    let mut parts = name.splitn(3, '.');
+    let (group, of, part) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
+    let value = match value {
+        None | Some(FeatureValue::Missing) => return missing(name, group, of, part),
+        Some(FeatureValue::Count(value)) => value.to_string(),
+        Some(FeatureValue::Ms(value)) => match (part, value) {
+            (Some("overdue"), ..0) => return format!("{of} is due in {}", span(-value)),
+            (Some("kept_late"), ..0) => return format!("{of} came {} before it was due", span(-value)),
+            _ => span(value),
+        },
+        Some(FeatureValue::Number(value)) => value.to_string(),
+        Some(FeatureValue::Category(value)) => settings.catalogue.text(value).to_owned(),
+    };
+    match (group, of, part) {
+        ("p", _, Some("open")) => format!("{of} has been open for {value}"),
+        ("p", _, Some("overdue")) => format!("{of} is overdue by {value}"),
+        ("p", _, Some("kept")) => format!("{of} took {value}"),
+        ("p", _, Some("kept_late")) => format!("{of} came {value} late"),
+        ("p", _, Some("len")) => format!("{value} were promised for {of}"),
+        ("p", _, Some("surprise")) => format!("how unusual the wait for {of} is: {value} bits"),
+        ("m", _, _) => match of.strip_prefix("sum_") {
+            Some(of) => format!("{of} in all: {value}"),
+            None => format!("{of}: {value}"),
+        },
+        ("g", _, _) => format!("{of}: {value}"),
+        _ => format!("{}: {value}", plain(name)),
+    }
+}
+
+fn missing(name: &str, group: &str, of: &str, part: Option<&str>) -> String {
+    match (group, part) {
+        ("p", Some("open" | "overdue")) => format!("{of} is not open"),
+        ("p", Some("kept" | "kept_late")) => format!("{of} has not come"),
+        ("p", _) => format!("nothing to say of {of}"),
+        ("m" | "g", _) => format!("{of}: not given"),
+        _ => format!("{}: none", plain(name)),
+    }
+}
+
+/// What a feature of the customer or the item counts.
+fn plain(name: &str) -> &str {
+    match name {
+        "c.n7" => "touchpoints of the last 7 days",
+        "c.in7" => "contacts by the customer in the last 7 days",
+        "c.silence" => "time since the last touchpoint",
+        "c.past" => "items closed before",
+        "c.past_bad" => "items that went badly before",
+        "c.open_items" => "other open items",
+        "x.p" => "how the customer feels, good above zero",
+        "x.W7" => "how much that rests on",
+        "x.last_age" => "time since something told how they feel",
+        "x.effort" => "contacts by the customer, halved each day",
+        "r.n" => "purchases",
+        "r.recency" => "time since the last purchase",
+        "r.ratio" => "that time against the usual one",
+        "i.age" => "age",
+        "i.n" => "touchpoints about it",
+        "i.stage" => "stage",
+        "i.stage_age" => "time in this stage",
+        "i.since_in" => "time since the customer's last contact about it",
+        "i.dur" => "handling time in all",
+        other => other,
+    }
+}
+
+/// A length of time in its largest unit.
+fn span(span_ms: i64) -> String {
+    let units = [(DAY_MS, "days"), (HOUR_MS, "hours"), (MINUTE_MS, "minutes")];
+    let (unit_ms, name) = units.into_iter().find(|(unit_ms, _)| span_ms >= *unit_ms).unwrap_or((SECOND_MS, "seconds"));
+    let tenths = span_ms * 10 / unit_ms;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
 /// The touchpoint of a piece of evidence: what it was in the catalogue's words, its kind and channel, and when.

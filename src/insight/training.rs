@@ -149,6 +149,14 @@ pub fn cases(rows: &[Row], scores: &[Option<i64>], is_wanted: impl Fn(&Row) -> b
         .collect()
 }
 
+/// Scores as chances, one cluster each.
+#[must_use]
+pub fn chances(scores: &[(i64, bool)]) -> Vec<Scored> {
+    let case =
+        |(cluster, (score, bad)): (usize, &(i64, bool))| Scored { cluster, score: chance(*score).to_f64(), bad: *bad };
+    scores.iter().enumerate().map(case).collect()
+}
+
 /// How chances came true, in bands of about as many rows each.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "shares and counts are small")]

@@ -127,6 +127,9 @@ impl Clients {
         config.set("queue.buffering.max.kbytes", "131072");
         set_all(&mut config, &self.kafka.producer_properties);
         config.set("transaction.timeout.ms", self.kafka.transaction_timeout.0.to_string());
+        // What `transaction` has to know of EndTxn is told nowhere else; a few lines a transaction, which `log` drops.
+        config.set("debug", "eos");
+        config.set_log_level(RDKafkaLogLevel::Debug);
         config.set("transactional.id", format!("{}-{instance}-{worker}", self.kafka.group_id));
         config.set("partitioner", "murmur2_random");
         config

@@ -3,6 +3,9 @@
 //! The member subscribes to all inputs and is assigned nothing: records come through `fetch`. A rebalance callback
 //! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
 //! alive (that blocks its drop for ever): offsets are copied out at once.
+//!
+//! Limit: a broker that restarts while a static member (`group_instance_id`) joins may fence that member; the service
+//! then ends with a message and has to be started again. Dynamic members rejoin by themselves.
 
 use super::client::{self, Clients};
 use super::error::{Error, is_denied};
@@ -103,7 +106,9 @@ impl Member {
     pub(super) fn poll(&self) -> Result<Option<Rebalance>, Error> {
         if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
             if let KafkaError::MessageConsumptionFatal(_) = error {
-                return Err(Error::client("membership in the group (is group_instance_id used twice?)")(error));
+                return Err(Error::client(
+                    "membership in the group (is group_instance_id used twice? A broker restarted during a rebalance answers so, too: start again)",
+                )(error));
             }
             if is_denied(&error) {
                 return Err(Error::client("joining the group")(error));

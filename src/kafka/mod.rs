@@ -27,6 +27,8 @@ mod restore;
 mod takeover;
 pub mod topics;
 mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 mod worker;
 
 use crate::config;

@@ -8,7 +8,8 @@
 //! ```
 //! librdkafka sends EndTxn again by itself when the answer is lost, and that ghost may end a *later* transaction. So
 //! whatever smells of a lost answer around a commit or abort (an error, a transport event, a long silence) is doubt:
-//! this producer is never used again.
+//! this producer is never used again. A connection that is cut while EndTxn is on its way is told nowhere but in a debug
+//! line of the client, so that line is asked for and read.
 //!
 //! Everything is delivered before commit is called: the flush inside of it waits in steps of 100 ms.
 
@@ -33,6 +34,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at what is delivered.
 const PUMP_REST: Duration = Duration::from_micros(500);
+/// Debug lines that one transaction may leave unread at most.
+const LINES_MAX: usize = 10_000;
 /// How long clearing the producer before an abort may take.
 const PURGE: Duration = Duration::from_secs(1);
 
@@ -75,6 +78,8 @@ struct Context {
     disturbances: AtomicU64,
     /// The last topic that may not be written; a delivery that fails by it only says that it was given up.
     denied: Mutex<Option<String>>,
+    /// Commits and aborts whose last debug line was read.
+    returns: AtomicU64,
     /// The first failed delivery of the transaction.
     failed: Mutex<Option<String>>,
     /// Lowest offset of a traced record by partition.
@@ -83,10 +88,16 @@ struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // The client tells the topic nowhere else.
+        let tells = |words: [&str; 2]| words.iter().any(|word| message.contains(word));
         if facility == "ADDPARTS" && message.ends_with("Topic authorization failed") {
+            // The client tells the topic nowhere else.
             let denied = format!("{message}; grant this user Write on the topic");
             *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
+        } else if facility == "ENDTXN" && tells(["returned _TRANSPORT", "returned _TIMED_OUT"]) {
+            // It will be sent again.
+            self.disturbances.fetch_add(1, Ordering::Relaxed);
+        } else if facility == "TXNAPI" && tells(["API commit_transaction return", "API abort_transaction return"]) {
+            self.returns.fetch_add(1, Ordering::Relaxed);
         }
         client::log(level, facility, message);
     }
@@ -245,6 +256,7 @@ impl Transactions {
     fn end(&self, what: &str, ended: Ended, step: impl Fn(&BaseProducer<Context>) -> Result<(), KafkaError>) -> Ended {
         self.serve_events();
         let disturbances = self.context().disturbances.load(Ordering::Relaxed);
+        let returns = self.context().returns.load(Ordering::Relaxed);
         let started = Instant::now();
         let deadline = started + self.timeout;
         while let Err(error) = step(&self.producer) {
@@ -255,7 +267,14 @@ impl Transactions {
             }
         }
         let took = started.elapsed();
-        self.serve_events();
+        // Its lines are read in order, one a call: what there is to know comes before the line of its return.
+        let is_told = (0..LINES_MAX).any(|_| {
+            self.producer.poll(Duration::ZERO);
+            self.context().returns.load(Ordering::Relaxed) > returns
+        });
+        if !is_told {
+            return Ended::Doubt(format!("{what}: the client does not tell how it went"));
+        }
         if self.context().disturbances.load(Ordering::Relaxed) != disturbances {
             return Ended::Doubt(format!("{what}: the connection was disturbed"));
         }

@@ -147,6 +147,10 @@ pub enum TermKind {
     Perception,
     /// Time since the last purchase.
     Rhythm,
+    /// A feature of a card.
+    Feature,
+    /// Of a card: the case that is average in everything.
+    Average,
 }
 
 impl TermKind {
@@ -160,6 +164,8 @@ impl TermKind {
             Self::Size => "size",
             Self::Perception => "perception",
             Self::Rhythm => "rhythm",
+            Self::Feature => "feature",
+            Self::Average => "average",
         }
     }
 }
@@ -179,6 +185,32 @@ pub struct Evidence {
     pub contribution: Micro,
     /// Of a risk: what the line measures, and the promise or measure it is about.
     pub term: Option<(TermKind, Option<Name>)>,
+    /// Of a feature: its value.
+    pub value: Option<FeatureValue>,
+}
+
+/// The value of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureValue {
+    /// There is none.
+    Missing,
+    /// Pieces.
+    Count(i64),
+    /// Milliseconds.
+    Ms(i64),
+    /// A number.
+    Number(Micro),
+    /// One of several values.
+    Category(Name),
+}
+
+/// A chance, and how such chances came true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chance {
+    /// The chance, 0 to 1.
+    pub probability: Micro,
+    /// 95 % interval of the share of such cases that turned out so, where it is known.
+    pub calibrated: Option<(Micro, Micro)>,
 }
 
 /// One change of one alert. `Σ evidence.contribution + remainder == after`, exactly.
@@ -220,6 +252,8 @@ pub struct AlertChange {
     pub item: Option<Item>,
     /// The configured outcome it warns of.
     pub outcome: Option<Name>,
+    /// Its chance, by the outcome's card.
+    pub chance: Option<Chance>,
     /// Why it ended, when it did.
     pub reason: Option<&'static str>,
     /// Version of the rule's arithmetic.

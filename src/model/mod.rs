@@ -11,7 +11,7 @@ pub mod scored;
 pub mod time;
 pub mod wire;
 
-pub use alert::{AlertChange, Evidence, Item, ItemType, Phase, Severity, TermKind};
+pub use alert::{AlertChange, Chance, Evidence, FeatureValue, Item, ItemType, Phase, Severity, TermKind};
 pub use event::{Actor, Attribute, Channel, Contact, Instrument, Outcome, Rating, Touchpoint};
 pub use experience::{Cause, ExperienceChange, Figures};
 pub use ids::{EventHash, Name, Position, hash64};

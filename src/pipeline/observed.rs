@@ -48,6 +48,8 @@ pub struct Observed {
     pub unreadable: u64,
     /// Items, journeys, failures and the like that gave way to newer ones of the same customer.
     pub items_dropped: u64,
+    /// Scores that cards gave: outcome, and log-odds.
+    pub card_scores: Vec<(Name, Micro)>,
     /// Promises kept: which, and after how many ms.
     pub kept: Vec<(Name, i64)>,
 }

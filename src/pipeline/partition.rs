@@ -285,6 +285,7 @@ impl Partition {
                 Output::Duplicate(_) => fate = Fate::Duplicate,
                 Output::Refused(_, limit) => fate = Fate::Refused(limit),
                 Output::Capped(_) => self.observed.capped += 1,
+                Output::Scored(outcome, score) => self.observed.card_scores.push((outcome, score)),
                 Output::RuleSkipped(rule) => *self.observed.rules_skipped.entry(rule).or_default() += 1,
                 Output::ItemDropped => self.observed.items_dropped += 1,
                 Output::Kept(promise, wait_ms) => self.observed.kept.push((promise, wait_ms)),

@@ -218,9 +218,9 @@ impl Catalogue {
             }
             let opened_by = file.kinds.values().flat_map(|kind| &kind.opens).filter(|opening| opening.promise == *name);
             let dated = opened_by.clone().any(|opening| opening.due.is_some());
-            let Promise { party, weight, alert, .. } = *promise;
+            let Promise { party, weight, alert, sla, .. } = *promise;
             let hash = self.intern(name, &path, problems);
-            self.promises.insert(hash, PromiseEntry { party, weight, alert, dated });
+            self.promises.insert(hash, PromiseEntry { party, weight, alert, sla, dated });
         }
         for (name, kind) in &file.kinds {
             let opened = kind.opens.iter().map(|opening| ("opens", &opening.promise));

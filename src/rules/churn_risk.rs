@@ -4,9 +4,9 @@
 //! right about 41 % of those it named, the same number of highest risks about 62 % (an online shop, one year). High when
 //! the last scored touchpoint was bad or a failure is open. Ends with a purchase, or below the closing threshold.
 
-use super::outcome_risk::{self, Outcome};
+use super::outcome_risk::{self, Level, Outcome};
 use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
-use crate::model::{Micro, Severity};
+use crate::model::Severity;
 use serde::{Deserialize, Serialize};
 
 /// The row in the table of rules.
@@ -35,8 +35,8 @@ impl ChurnRisk {
 /// What the rule reads besides the risk.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
-    /// The risk of the outcome.
-    pub risk: Micro,
+    /// How likely the outcome is held.
+    pub level: Level,
     /// The last scored touchpoint was bad, or a failure is open.
     pub unhappy: bool,
     /// This touchpoint is a purchase.
@@ -46,7 +46,7 @@ pub struct Facts {
 /// Reads the rule.
 #[must_use]
 pub fn read(settings: &Lifecycle, outcome: &Outcome, facts: &Facts) -> Reading {
-    let reading = outcome_risk::read(settings, outcome, facts.risk);
+    let reading = outcome_risk::read(settings, outcome, &facts.level);
     let verdict = match reading.verdict {
         _ if facts.purchased => Verdict::Close("purchase"),
         Verdict::Open(severity) if facts.unhappy => Verdict::Open(severity.max(Severity::High)),

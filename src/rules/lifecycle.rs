@@ -9,6 +9,10 @@
 //!   │      `cooldown` passed                               ▼
 //!   └──────────────────────────────────────────────────  Cooling   (opens again only at a higher severity)
 //! ```
+//! What can be wrong about the same thing again and again (an open item, a silence) is remembered after it cooled, as
+//! Ended: its next alert gets an id of its own, and one that expired while its condition held stays quiet until the
+//! closing condition has been met. Whoever holds the states decides which those are.
+//!
 //! Pure: the caller brings the time and the verdict, and re-reads the rule at [`State::deadline`].
 //! Open and close thresholds differ (hysteresis), so a figure that trembles at one of them does not flap.
 
@@ -50,6 +54,11 @@ pub enum State {
         /// Severity of the one that ended.
         severity: Severity,
     },
+    /// Cooled; remembered because what it was about may give an alert again.
+    Ended {
+        /// It was told for as long as it may be and the condition still holds: there is nothing new to tell.
+        expired: bool,
+    },
 }
 
 /// What the world must be told.
@@ -77,6 +86,7 @@ impl State {
                 [expires, closes].into_iter().flatten().min()
             }
             Self::Cooling { until, .. } => Some(until),
+            Self::Ended { .. } => None,
         }
     }
 }
@@ -85,7 +95,11 @@ impl State {
 #[must_use]
 pub fn step(state: Option<State>, verdict: Verdict, now: Timestamp, settings: &Lifecycle) -> (Option<State>, Change) {
     match state {
-        None => begin(now, verdict, settings),
+        None | Some(State::Ended { expired: false }) => begin(now, verdict, settings),
+        Some(State::Ended { expired: true }) => {
+            let expired = !matches!(verdict, Verdict::Close(_));
+            (Some(State::Ended { expired }), Change::None)
+        }
         Some(State::Pending { since }) => match verdict {
             Verdict::Open(severity) if now.since(since) >= settings.hold.0 => open(now, severity),
             Verdict::Open(_) => (state, Change::None),
@@ -193,6 +207,20 @@ mod tests {
         );
         assert_eq!(run(&[(0, OPEN), (10, OPEN), (15, CLOSE), (20, OPEN), (35, CLOSE)]), [opened]);
         assert_eq!(run(&[(0, OPEN), (10, OPEN), (110, OPEN)]), [opened, (110, Change::Resolved("expired"))]);
+    }
+
+    #[test]
+    fn what_expired_is_quiet_until_it_was_over() {
+        let expired = Some(State::Ended { expired: true });
+        for (verdict, state) in
+            [(HIGH, expired), (Verdict::Hold, expired), (CLOSE, Some(State::Ended { expired: false }))]
+        {
+            assert_eq!(step(expired, verdict, Timestamp(500), &settings()), (state, Change::None));
+        }
+        let over = Some(State::Ended { expired: false });
+        let pending = Some(State::Pending { since: Timestamp(600) });
+        assert_eq!(step(over, OPEN, Timestamp(600), &settings()), (pending, Change::None));
+        assert_eq!(expired.and_then(|state| state.deadline(&settings())), None);
     }
 
     #[test]

@@ -160,6 +160,12 @@ impl Kind {
         matches!(self, Self::PromiseOverdue | Self::OutcomeRisk | Self::ChurnRisk)
     }
 
+    /// Whether it may open again from the same beginning: the item is still there, the customer still silent.
+    #[must_use]
+    pub const fn can_recur(self) -> bool {
+        matches!(self, Self::SilentAfterBad) || self.is_about_promises()
+    }
+
     /// Whether a reading of its own looks at it whenever time passes; the others only wait for the end of their times.
     #[must_use]
     pub const fn reads_levels(self) -> bool {
@@ -189,7 +195,7 @@ pub struct Reading {
 }
 
 /// Names of all figures a reading can have; their places are stored in images: append only.
-pub const FIGURES: [&str; 20] = [
+pub const FIGURES: [&str; 21] = [
     "perception",
     "nps",
     "csat",
@@ -210,6 +216,7 @@ pub const FIGURES: [&str; 20] = [
     "wait_seconds",
     "days_overdue",
     "risk",
+    "log_odds",
 ];
 
 /// `Open` at the rule's own severity.

@@ -38,13 +38,16 @@ pub struct Promise {
     pub weight: Micro,
     /// Whether `promise_overdue` watches it.
     pub alert: bool,
+    /// A first answer: past its due moment it is `sla_breach`, not `promise_overdue`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sla: bool,
     /// One line for people.
     pub description: Option<String>,
 }
 
 impl Default for Promise {
     fn default() -> Self {
-        Self { party: Party::Us, weight: Micro::ONE, alert: true, description: None }
+        Self { party: Party::Us, weight: Micro::ONE, alert: true, sla: false, description: None }
     }
 }
 
@@ -108,6 +111,8 @@ pub struct PromiseEntry {
     pub weight: Micro,
     /// Whether `promise_overdue` watches it.
     pub alert: bool,
+    /// Whether `sla_breach` watches its due moment.
+    pub sla: bool,
     /// Whether a kind opens it with a due moment.
     pub dated: bool,
 }

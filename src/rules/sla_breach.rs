@@ -3,6 +3,9 @@
 //! A queue of support or messaging longer than 20 seconds, a queue in a shop longer than 240 seconds (one shopper in ten
 //! leaves above 4 minutes), or the target of the touchpoint's own topic. Closed by an answer: an agent's touchpoint, or
 //! one with an outcome, in the same conversation (in a shop: any).
+//!
+//! A first answer: a promise with `sla = true` in the catalogue that is still open at its due moment. No touchpoint marks
+//! that moment: a timer finds it. Closed when the promise is kept or broken, or its item closes.
 
 use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Channel, Micro, time::Span};
@@ -37,7 +40,8 @@ impl SlaBreach {
     pub fn words(&self) -> Words {
         Words {
             opens: format!(
-                "a wait is longer than {} in support{}, or than {} in a shop",
+                "a wait is longer than {} in support{}, or than {} in a shop, or a first answer (a promise with sla = true) is \
+                 past its due moment",
                 self.support_wait,
                 self.topics.iter().map(|(topic, span)| format!(" ({topic}: {span})")).collect::<String>(),
                 self.store_wait
@@ -77,4 +81,10 @@ pub fn read(settings: &SlaBreach, wait_ms: i64, target: Span) -> Reading {
         after: seconds(wait_ms),
         threshold: seconds(target.0),
     }
+}
+
+/// Reads the rule for a first answer that has been waited for beyond its target.
+#[must_use]
+pub fn unanswered(settings: &SlaBreach, wait_ms: i64, target: Span) -> Reading {
+    Reading { verdict: open(&settings.lifecycle), ..read(settings, wait_ms, target) }
 }

@@ -1,7 +1,7 @@
 //! Who the simulated customers are. A persona is a way of living (`fn`), so a new one is one function and one line
 //! of [`PERSONAS`].
 
-use super::life::{Ending, Life};
+use super::life::{Ending, Life, Order};
 use super::words::Mood;
 use crate::model::{Channel, Instrument, time::DAY_MS, time::HOUR_MS};
 
@@ -199,6 +199,15 @@ fn quiet_leaver(life: &mut Life<'_>) {
     life.in_session(Channel::Web, session, &["rage_clicked", "error_clicked", "payment_failed"]);
 }
 
+/// An order that the merchant cancels, so many hours later.
+fn cancelled_order(life: &mut Life<'_>, hours_min: i64, hours_max: i64) -> Order {
+    let session = life.browse(Channel::Web);
+    let order = life.order(Channel::Web, session);
+    life.rest(hours_min, hours_max);
+    life.about_order(Channel::Fulfilment, "order_cancelled_by_merchant", order);
+    order
+}
+
 /// Is failed, complains, is made whole, and says thank you.
 fn recovered_complainer(life: &mut Life<'_>) {
     for _ in 0..life.random.between(1, 3) {
@@ -206,10 +215,7 @@ fn recovered_complainer(life: &mut Life<'_>) {
         order_and_rate(life, channel, 60);
         life.rest(30, 70);
     }
-    let session = life.browse(Channel::Web);
-    let order = life.order(Channel::Web, session);
-    life.rest(8, 20);
-    life.about_order(Channel::Fulfilment, "order_cancelled_by_merchant", order);
+    let order = cancelled_order(life, 8, 20);
     life.rest(1, 4);
     life.support("order", Mood::Failed, Some(order), Ending::Solved);
     life.rest(12, 24);
@@ -231,10 +237,7 @@ fn let_down_regular(life: &mut Life<'_>) {
         life.rest(20, 28);
     }
     life.rest(5 * 24, 6 * 24);
-    let session = life.browse(Channel::Web);
-    let order = life.order(Channel::Web, session);
-    life.rest(10, 20);
-    life.about_order(Channel::Fulfilment, "order_cancelled_by_merchant", order);
+    let order = cancelled_order(life, 10, 20);
     life.rest(1, 3);
     life.support("order", Mood::Failed, Some(order), Ending::GaveUp);
     life.note(Channel::Support, "complaint_filed");

@@ -5,7 +5,7 @@
 //!
 //! Conventions: prefix `touchline_`, base units (seconds, bytes), `_total` for counters, timestamps and never ages.
 //! Every label's values are bounded: by an enumeration of this program (then all series exist from the start, with
-//! zero) or by the partitions of the input topics. Nothing about a single customer can be a label.
+//! zero) or by the configuration and the partitions of the input topics. Nothing about a single customer can be a label.
 
 use crate::codec::Code;
 use crate::engine::Limit;
@@ -50,7 +50,7 @@ pub enum Values {
     Fixed(fn() -> Vec<&'static str>),
     /// The names of own rules, at most 32; a series exists once there is a value. They are values of `kind`, too.
     OwnRules,
-    /// One per input topic or partition owned here; a series exists once there is a value.
+    /// One per input topic or partition owned here, or per outcome and tenth; a series exists once there is a value.
     Assigned,
 }
 
@@ -206,6 +206,8 @@ catalogue! {
     Gauge customers() "Customers held here";
     Counter alerts_total(kind: KINDS, severity: SEVERITIES, phase: PHASES) "Alert changes committed";
     Gauge open_alerts(kind: KINDS) "Alerts open now";
+    Counter outcome_readings_total(outcome: ASSIGNED, bucket: ASSIGNED) "Scores that an outcome's card gave, by tenths of the scores it was trained on";
+    Counter outcome_reference_readings_total(outcome: ASSIGNED, bucket: ASSIGNED) "The card's own count of such scores, for comparison; does not move";
     Counter items_dropped_total() "Items, journeys, failures, conversations and the like that gave way to newer ones of the same customer (limits.open_items_max)";
     Counter unreadable_attributes_total() "Attributes that should hold a measure or a due moment and do not; they were left out";
     Counter alerts_capped_total() "Alerts not opened because the customer's daily cap was reached";

@@ -2,7 +2,8 @@
 //! status board when somebody scrapes.
 
 use super::Metrics;
-use crate::model::{Channel, Micro};
+use crate::engine::Settings;
+use crate::model::{Channel, Micro, Name};
 use crate::status::{Committed, Outcome, PartitionStatus, Signals, State, Status};
 use prometheus::local::LocalHistogram;
 use std::collections::BTreeMap;
@@ -65,6 +66,30 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Puts the cards' own tables of scores beside what will be counted.
+    pub fn expect(&self, settings: &Settings) {
+        for card in settings.cards.values() {
+            for (bucket, readings) in card.reference.readings.iter().enumerate() {
+                self.outcome_readings_total(&card.outcome, &bucket.to_string());
+                self.outcome_reference_readings_total(&card.outcome, &bucket.to_string()).inc_by(*readings);
+            }
+        }
+    }
+
+    fn observe_cards(&self, scores: &[(Name, Micro)], settings: &Settings) {
+        let mut counts: BTreeMap<(&str, usize), u64> = BTreeMap::new();
+        for (outcome, score) in scores {
+            if let Some(card) = settings.cards.get(outcome) {
+                *counts.entry((&card.outcome, card.reference.bucket(score.0))).or_default() += 1;
+            }
+        }
+        for ((outcome, bucket), count) in counts {
+            self.outcome_readings_total(outcome, &bucket.to_string()).inc_by(count);
+        }
+    }
+}
+
 impl Signals for Metrics {
     fn committed(&self, committed: &Committed<'_>) {
         let observed = committed.observed;
@@ -72,6 +97,7 @@ impl Signals for Metrics {
             self.touchpoints_total(channel.as_str()).inc_by(touchpoints);
         }
         self.observe_scores(&observed.scores);
+        self.observe_cards(&observed.card_scores, committed.settings);
         let indexes = self.experience_index();
         observed.indexes.iter().for_each(|index| indexes.observe(*index as f64));
         let latencies = self.touchpoint_to_alert_seconds();
@@ -133,6 +159,7 @@ impl Signals for Metrics {
 mod tests {
     use super::*;
     use crate::codec::Code;
+    use crate::config::Config;
     use crate::engine::Limit;
     use crate::model::{Phase, Severity, Timestamp};
     use crate::pipeline::{Observed, ObservedAlert};
@@ -160,15 +187,35 @@ mod tests {
             rules_skipped: [("worn_out".into(), 4)].into(),
             items_dropped: 8,
             unreadable: 9,
+            card_scores: vec![
+                (Name::of("bad_review"), Micro(-7)),
+                (Name::of("bad_review"), Micro(7)),
+                (Name(1), Micro(7)),
+            ],
             kept: Vec::new(),
         }
+    }
+
+    fn settings_with_a_card() -> Settings {
+        let mut config = Config::load(None, &|_| Err("no file".to_owned())).expect("the defaults are valid");
+        let (config_hash, profile_hash) = config.card_hashes;
+        let card = format!(
+            "version = 1\noutcome = \"bad_review\"\nconfig_hash = \"{config_hash:016x}\"\nprofile_hash = \"{profile_hash:016x}\"\n\
+             rows = 9\nbad = 3\ncustomers = 9\nintercept = 0\n[reference]\nedges = [0]\nreadings = [5, 4]\n\
+             [[features]]\nname = \"c.n7\"\nedges = [3]\npoints = [-1, 1]\nmissing = 0\n"
+        );
+        config.add_card(&card, &[]).expect("the card is valid");
+        config.settings.as_ref().clone()
     }
 
     #[test]
     fn a_commit_is_counted_once_and_in_full() {
         let metrics = Metrics::new().expect("the catalogue is valid");
+        let settings = settings_with_a_card();
+        metrics.expect(&settings);
         metrics.committed(&Committed {
             observed: &observed(),
+            settings: &settings,
             topics: &["a".to_owned(), "b".to_owned()],
             at: Timestamp(1_200),
             images: 8,
@@ -198,6 +245,9 @@ mod tests {
             "clamped_total{topic=\"b\"} 5",
             "unknown_kinds_total 6",
             "alerts_capped_total 7",
+            "outcome_readings_total{bucket=\"0\",outcome=\"bad_review\"} 1",
+            "outcome_readings_total{bucket=\"1\",outcome=\"bad_review\"} 1",
+            "outcome_reference_readings_total{bucket=\"1\",outcome=\"bad_review\"} 4",
             "rules_skipped_total{rule=\"worn_out\"} 4",
             "items_dropped_total 8",
             "unreadable_attributes_total 9",

@@ -3,9 +3,11 @@
 
 use crate::command::touchline;
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use touchline::telemetry::{CATALOGUE, Kind, Metric, PREFIX};
+use std::process::{Command, Stdio};
+use touchline::status::Status;
+use touchline::telemetry::{CATALOGUE, Kind, Metric, Metrics, PREFIX};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
@@ -100,4 +102,20 @@ fn the_configurations_are_valid() {
         let answer = touchline(&["check", "--config", file.to_str().unwrap()]);
         assert_eq!(answer.code, Some(0), "{path}: {}", answer.stderr);
     }
+}
+
+#[test]
+fn what_prometheus_scrapes_is_as_it_should_be() {
+    let text = Metrics::new().unwrap().render(&Status::new(1)).unwrap();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the metrics are checked by promtool: install prometheus (or let `bash .ci/run test` do it)");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }

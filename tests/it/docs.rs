@@ -56,3 +56,9 @@ fn links_between_documents_lead_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_readme_shows_the_own_rule_that_is_tested() {
+    let rule = text("config/examples/own_rule.toml");
+    assert_contains("README.md", &format!("```toml\n{rule}```\n"));
+}

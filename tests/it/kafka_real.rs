@@ -32,6 +32,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// Creates the topics and puts `count` touchpoints, some of them bad, late or twice, into them.
     pub(crate) fn new(name: &str, count: u32) -> Self {
+        let scene = Self::empty(name);
+        scene.simulate(count, 1);
+        scene
+    }
+
+    /// Creates the topics.
+    fn empty(name: &str) -> Self {
         let brokers = broker::shared();
         let name = unique(name);
         let inputs: Vec<String> =
@@ -67,7 +74,6 @@ impl Scene {
         scene.configure("a");
         let created = touchline(&["topics", "--create", "--config", &scene.config("a")]);
         assert_eq!(created.code, Some(0), "{}{}", created.stdout, created.stderr);
-        scene.simulate(count, 1);
         scene
     }
 
@@ -79,6 +85,14 @@ impl Scene {
 
     fn config(&self, instance: &str) -> String {
         self.folder.path().join(format!("{instance}.toml")).display().to_string()
+    }
+
+    /// Puts three weeks of the lives of some customers into one topic, so that they come in order.
+    fn simulate_lives(&self) {
+        let topics = [self.inputs[0].as_str(); 4].join(",");
+        let arguments = ["simulate", "--brokers", self.brokers, "--topics", &topics, "--customers", "150"];
+        let sent = touchline(&[&arguments[..], &["--poison", "0.01", "--duplicates", "0.01"]].concat());
+        assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     }
 
     pub(crate) fn simulate(&self, count: u32, seed: u32) {
@@ -453,6 +467,25 @@ fn kills_at_any_moment_lose_and_double_nothing() {
     scene.check();
     scene.check_topics();
     scene.check_restore();
+}
+
+/// The rule is the one in README.md, which `tests/cases/own_rule` tests.
+#[test]
+fn a_rule_of_ones_own_fires_in_the_service_as_in_every_replay() {
+    let mut scene = Scene::empty("own");
+    scene.reconfigure(include_str!("../../config/examples/own_rule.toml"));
+    scene.simulate_lives();
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    scene.check();
+    scene.check_topics();
+    let alerts = lines_of(&scene.lines("alerts"));
+    for phase in ["opened", "resolved"] {
+        let told = format!("\"phase\":\"{phase}\"");
+        let is_told = |line: &str| line.contains("\"kind\":\"worn_out\"") && line.contains(&told);
+        assert!(alerts.lines().any(is_told), "{phase} is not in:\n{alerts}");
+    }
 }
 
 #[test]

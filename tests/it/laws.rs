@@ -2,14 +2,15 @@
 //! commits and roll-backs between them.
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use touchline::config::Config;
 use touchline::engine::{Engine, Input, Output, Settings};
 use touchline::model::{
     Actor, AlertChange, Channel, Contact, EventHash, Instrument, Item, ItemType, Micro, Name, Phase, Position, Rating,
-    Scored, Signal, SignalSource, Timestamp,
+    Scored, Severity, Signal, SignalSource, Timestamp,
 };
+use touchline::rules::TABLE;
 
 const START: Timestamp = Timestamp(1_772_442_000_000);
 /// Promises of ours and of the customer's, kept, broken and opened anew, and outcomes that read every term.
@@ -147,6 +148,8 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Touch { customer, minutes, kind, answer, order, again }
         }),
         2 => (0..20_000_i64).prop_map(|minutes| Step::Tick { minutes }),
+        // Beyond the longest life of an alert.
+        1 => (100_000..150_000_i64).prop_map(|minutes| Step::Tick { minutes }),
         3 => Just(Step::Commit),
         1 => Just(Step::Rollback),
     ]
@@ -247,13 +250,25 @@ impl Player {
     }
 }
 
+fn key(change: &AlertChange) -> Key {
+    (change.customer_id.to_string(), change.kind.to_string(), change.item.clone(), change.outcome)
+}
+
 /// What the world was told, checked as it is told.
 #[derive(Default)]
 struct World {
     published: BTreeMap<String, i64>,
-    open: BTreeMap<(String, String, Option<Item>), (u64, u32)>,
+    open: BTreeMap<Key, (u64, u32)>,
+    /// How many by customer and day.
     opened: BTreeMap<(String, i64), u32>,
+    /// Of all alerts that ever opened.
+    ids: BTreeSet<u64>,
+    /// When the last one of a key ended, and how severe it was.
+    ended: BTreeMap<Key, (Timestamp, Severity)>,
 }
+
+/// What there is at most one alert about: customer, kind, item, outcome.
+type Key = (String, String, Option<Item>, Option<Name>);
 
 impl World {
     fn hear(&mut self, output: &Output, settings: &Settings) {
@@ -262,9 +277,12 @@ impl World {
             Output::Changed(change) => {
                 self.published.insert(change.customer_id.to_string(), change.after.index);
             }
-            Output::Expired(customer) => drop(self.published.remove(&**customer)),
+            Output::Expired(customer) => {
+                self.published.remove(&**customer);
+                self.ended.retain(|key, _| key.0 != **customer);
+            }
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
-            Output::Kept(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
+            Output::Kept(..) | Output::Scored(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
         }
     }
 
@@ -274,21 +292,29 @@ impl World {
         assert!((1..=5).contains(&change.evidence.len()), "{change:?}");
         assert_eq!(change.reason.is_some(), change.phase == Phase::Resolved, "{change:?}");
         let customer = change.customer_id.to_string();
-        let key = (customer.clone(), change.kind.to_string(), change.item.clone());
+        assert!(change.detected_at >= change.event_time, "{change:?}");
         match change.phase {
             Phase::Opened => {
                 assert_eq!(change.revision, 0);
-                assert_eq!(self.open.insert(key, (change.alert_id, 0)), None, "opened twice: {change:?}");
+                assert_eq!(self.open.insert(key(change), (change.alert_id, 0)), None, "opened twice: {change:?}");
                 let today = self.opened.entry((customer, change.detected_at.day())).or_default();
                 *today += 1;
+                assert!(self.ids.insert(change.alert_id), "an id used twice: {change:?}");
+                let shipped = TABLE.iter().find(|row| row.name == change.kind);
+                if let (Some(row), Some((at, severity))) = (shipped, self.ended.get(&key(change))) {
+                    let cooldown_ms = settings.rules.lifecycle(row.kind).unwrap().cooldown.0;
+                    let cooled = change.detected_at.since(*at) >= cooldown_ms;
+                    assert!(cooled || change.severity > *severity, "within the cool-down: {change:?}");
+                }
                 assert!(*today <= settings.timing.alerts_per_day_max, "over the daily cap: {change:?}");
             }
             Phase::Updated => {
-                let before = self.open.insert(key, (change.alert_id, change.revision));
+                let before = self.open.insert(key(change), (change.alert_id, change.revision));
                 assert_eq!(before, Some((change.alert_id, change.revision - 1)), "{change:?}");
             }
             Phase::Resolved => {
-                assert_eq!(self.open.remove(&key), Some((change.alert_id, change.revision - 1)), "{change:?}");
+                assert_eq!(self.open.remove(&key(change)), Some((change.alert_id, change.revision - 1)), "{change:?}");
+                self.ended.insert(key(change), (change.detected_at, change.severity));
             }
         }
     }

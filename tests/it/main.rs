@@ -43,6 +43,8 @@ mod kafka_secured;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod laws_on_data;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod replay;
@@ -56,3 +58,5 @@ mod simulator;
 mod tidy;
 #[cfg(test)]
 mod train;
+#[cfg(test)]
+mod tutorial;

@@ -48,6 +48,27 @@ fn golden_inputs_and_what_comes_out_of_them_are_valid() {
 }
 
 #[test]
+fn rows_as_of_a_moment_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rows, out) = (folder.path().join("rows.jsonl"), folder.path().join("features.jsonl"));
+    let case = root().join("tests/golden/promises");
+    let touchpoints = std::fs::read_to_string(case.join("input.jsonl")).unwrap();
+    let moment = |line: &str| {
+        let touchpoint: Value = serde_json::from_str(line).unwrap();
+        let (customer, at) = (&touchpoint["customer_id"], touchpoint["occurred_at"].as_i64().unwrap() + 86_400_000);
+        format!("{{\"customer_id\":{customer},\"as_of\":{at},\"label\":1}}\n")
+    };
+    let nobody = "{\"customer_id\":\"nobody\",\"as_of\":\"2026-03-02T09:00:00Z\",\"entity\":\"o-1\"}\n";
+    std::fs::write(&rows, touchpoints.lines().map(moment).chain([nobody.to_owned()]).collect::<String>()).unwrap();
+    let arguments = ["replay".into(), "--as-of".into(), rows, "--out".into(), out.clone(), "--config".into()];
+    let answer = touchline(&[&arguments[..], &[case.join("config.toml"), case.join("input.jsonl")]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let answers = assert_valid("features.json", &out);
+    assert!(answers.iter().any(|row| row["features"]["pressure"].as_f64().is_some_and(|pressure| pressure > 0.0)));
+    assert_eq!(answers.last().unwrap()["features"]["pressure"], Value::Null);
+}
+
+#[test]
 fn every_kind_of_alert_is_in_the_schema() {
     let text = std::fs::read_to_string(root().join("schemas/alert.json")).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
@@ -59,4 +80,73 @@ fn every_kind_of_alert_is_in_the_schema() {
         .collect();
     let known: Vec<&str> = touchline::rules::TABLE.iter().map(|row| row.name).collect();
     assert_eq!(listed, known);
+}
+
+fn form_of_configurations() -> Value {
+    serde_json::from_str(&touchline(&["schema"]).stdout).unwrap()
+}
+
+/// A configuration as JSON.
+fn json_of(text: &str) -> Value {
+    serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap()
+}
+
+/// `TOUCHLINE_BLESS=1` writes the file anew.
+#[test]
+fn the_schema_of_configurations_is_current() {
+    let (file, printed) = (root().join("schemas/config.json"), touchline(&["schema"]).stdout);
+    if std::env::var_os("TOUCHLINE_BLESS").is_some() {
+        std::fs::write(&file, &printed).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(file).unwrap() == printed,
+        "`touchline schema > schemas/config.json` brings it up to date"
+    );
+}
+
+#[test]
+fn every_shipped_configuration_has_the_form_of_one() {
+    let validator = jsonschema::validator_for(&form_of_configurations()).unwrap();
+    let folders = ["config", "config/examples", "tests/tutorial"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let golden = std::fs::read_dir(root().join("tests/golden")).unwrap();
+    let golden = golden.map(|case| case.unwrap().path().join("config.toml")).filter(|config| config.exists());
+    let mut seen = 0;
+    for file in files.chain(golden).filter(|file| file.extension().is_some_and(|extension| extension == "toml")) {
+        let name = file.file_name().unwrap().to_string_lossy();
+        if name == "catalogue.toml" || name.ends_with(".profile.toml") || name.ends_with(".card.toml") {
+            continue;
+        }
+        let problems: Vec<String> = validator
+            .iter_errors(&json_of(&std::fs::read_to_string(&file).unwrap()))
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert!(problems.is_empty(), "{}: {problems:?}", file.display());
+        seen += 1;
+    }
+    assert!(seen > 14, "{seen}");
+}
+
+#[test]
+fn a_misspelt_key_or_a_wrong_sort_of_value_has_not() {
+    let validator = jsonschema::validator_for(&form_of_configurations()).unwrap();
+    for text in [
+        "exteds = 'x.toml'",
+        "[rules.detractor]\nnsp = 5",
+        "[rules.detractr]\nnps = 5",
+        "[rules.detractor]\nnps = 'five'",
+        "[rules.detractor]\ncooldown = '1 week'",
+        "[rules.detractor]\nenabled = 1",
+        "[catalogue.kinds.order_completed]\nvalnce = 1",
+        "[catalogue.promises.delivery]\nparti = 'us'",
+        "[[rule]]\nname = 'x'\nwen = 'effort > 1'",
+        "[[rule]]\nname = 'x'\nseverity = 'hgih'",
+        "[[outcome]]\nnam = 'x'",
+        "[[input]]\nname = 'x'\nformat = 'jsn'",
+        "[[input]]\nname = 'x'\n[input.mapping]\ncustomer = '/id'",
+        "[items]\nmeasures = [{ nme = 'x' }]",
+        "rule = 1",
+    ] {
+        assert!(!validator.is_valid(&json_of(text)), "{text}");
+    }
 }

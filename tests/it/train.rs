@@ -4,6 +4,7 @@ use crate::command::{Answer, touchline};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use touchline::model::Micro;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -242,4 +243,144 @@ fn rows_that_cannot_be_used_are_counted_and_told() {
     assert_eq!(answer.code, Some(1));
     assert!(answer.stderr.contains("rows that turned out bad and rows that did not are needed"), "{}", answer.stderr);
     assert!(!shop.path("none.toml").exists());
+}
+
+impl Shop {
+    /// Serves the card: configuration and its path.
+    fn serve(&self, name: &str, outcome: &str) -> String {
+        fs::write(self.path(name), format!("{SHOP}\n[[outcome]]\n{outcome}")).unwrap();
+        name.to_owned()
+    }
+
+    fn alerts(&self, config: &str) -> Vec<serde_json::Value> {
+        let answer = self.run(&["replay", "--config", config, "x.jsonl"]);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let alerts = answer.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        alerts.filter(|alert| alert["kind"] == "outcome_risk").collect()
+    }
+}
+
+const SERVED: &str = "name = \"bad_review\"\ncard = \"card.toml\"\nitems = [\"order\"]\nopen = 0.5\nclose = 0.3\n";
+
+#[test]
+fn a_served_card_opens_alerts_whose_points_add_up_and_that_explain_themselves() {
+    let shop = Shop::new(600, false);
+    assert_eq!(shop.train("card.toml").code, Some(0));
+    let config = shop.serve("served.toml", SERVED);
+    let alerts = shop.alerts(&config);
+    let opened: Vec<&serde_json::Value> = alerts.iter().filter(|alert| alert["phase"] == "opened").collect();
+    assert!(opened.len() > 20, "{}", opened.len());
+    let schema = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/alert.json"));
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let micro = |value: &serde_json::Value| Micro::from_f64(value.as_f64().unwrap()).unwrap().0;
+    for alert in &alerts {
+        validator.validate(alert).unwrap_or_else(|error| panic!("{error}: {alert}"));
+        let lines: i64 = alert["evidence"].as_array().unwrap().iter().map(|line| micro(&line["contribution"])).sum();
+        assert_eq!(lines + micro(&alert["remainder"]), micro(&alert["after"]), "{alert}");
+        let odds = alert["after"].as_f64().unwrap();
+        let chance = alert["probability"].as_f64().unwrap();
+        assert!((chance - 1.0 / (1.0 + (-odds).exp())).abs() < 5e-6, "{alert}");
+        assert!(alert["calibrated"]["low"].as_f64().unwrap() < alert["calibrated"]["high"].as_f64().unwrap());
+        let is_over = if alert["phase"] == "opened" { chance >= 0.499_99 } else { true };
+        assert!(is_over, "{alert}");
+    }
+    // Late parcels and the slow carrier are what it is about.
+    let story =
+        shop.run(&["explain", "--config", &config, "--alert", opened[0]["alert_id"].as_str().unwrap(), "x.jsonl"]);
+    for text in ["outcome_risk (bad_review)", "chance ", " turned out so", "the average case", "carrier: snail"] {
+        assert!(story.stdout.contains(text), "{text}: {}", story.stdout);
+    }
+    let customer = opened[0]["customer_id"].as_str().unwrap();
+    let standing = shop.run(&["explain", "--config", &config, "--customer", customer, "x.jsonl"]).stdout;
+    assert!(standing.contains("\nbad_review of order o") && standing.contains("  in all\n"), "{standing}");
+    // Partitions and the order between customers do not matter.
+    let split = shop.run(&["replay", "--config", &config, "--partitions", "3", "x.jsonl"]);
+    let mut lines: Vec<&str> = split.stdout.lines().filter(|line| line.contains("\"outcome_risk\"")).collect();
+    lines.sort_unstable();
+    let whole = shop.run(&["replay", "--config", &config, "x.jsonl"]);
+    let mut expected: Vec<&str> = whole.stdout.lines().filter(|line| line.contains("\"outcome_risk\"")).collect();
+    expected.sort_unstable();
+    assert!(lines == expected);
+}
+
+#[test]
+fn evaluate_and_rows_of_moments_show_a_cards_chance_and_a_new_base_rate_moves_it() {
+    let shop = Shop::new(600, false);
+    assert_eq!(shop.train("card.toml").code, Some(0));
+    let evaluate = ["evaluate", "--config", "shop.toml", "--labels", "labels.jsonl", "--card", "card.toml"];
+    let answer = shop.run(&[&evaluate[..], &["x.jsonl"]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let line = answer.stdout.lines().find(|line| line.contains("card.bad_review")).unwrap();
+    assert!(line.contains("ECE 0."), "{line}");
+    let rows = ["replay", "--config", "shop.toml", "--as-of", "labels.jsonl", "--card", "card.toml", "x.jsonl"];
+    let mean = |rows: &[&str]| {
+        let answer = shop.run(rows);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let rows = answer.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let chances: Vec<f64> = rows.map(|row| row["features"]["card.bad_review"].as_f64().unwrap()).collect();
+        chances.iter().sum::<f64>() / chances.len() as f64
+    };
+    let share = shop.orders.iter().filter(|order| order.bad).count() as f64 / 600.0;
+    assert!((mean(&rows) - share).abs() < 0.01, "{} against {share}", mean(&rows));
+    // Every third good order is left out: bad ones are more frequent.
+    let fewer = |(at, label): (usize, String)| (at % 3 > 0 || label.contains("\"label\":1")).then_some(label);
+    let labels: Vec<String> = shop.labels(true).into_iter().enumerate().filter_map(fewer).collect();
+    shop.write_labels(&labels);
+    let train = ["train", "--config", "shop.toml", "--labels", "labels.jsonl", "--recalibrate", "card.toml"];
+    let answer = shop.run(&[&train[..], &["--out", "moved.toml", "x.jsonl"]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let bad = labels.iter().filter(|label| label.contains("\"label\":1")).count() as f64;
+    let moved = rows.map(|argument| if argument == "card.toml" { "moved.toml" } else { argument });
+    assert!((mean(&moved) - bad / labels.len() as f64).abs() < 0.002, "{}: {}", mean(&moved), answer.stdout);
+    let without = |card: &str| {
+        let card: toml::Table = read(&shop.path(card)).parse().unwrap();
+        card["features"].to_string()
+    };
+    assert!(without("card.toml") == without("moved.toml"), "only the intercept moves");
+}
+
+#[test]
+fn a_card_that_does_not_fit_is_refused_with_key_and_reason() {
+    let shop = Shop::new(400, false);
+    assert_eq!(shop.train("card.toml").code, Some(0));
+    let good = read(&shop.path("card.toml"));
+    let config = shop.serve("served.toml", SERVED);
+    assert_eq!(shop.run(&["check", "--config", &config]).code, Some(0));
+    let refused = |what: &str, card: &str, expected: &str| {
+        fs::write(shop.path("card.toml"), card).unwrap();
+        let answer = shop.run(&["check", "--config", "served.toml"]);
+        assert_eq!(answer.code, Some(2), "{what}");
+        assert!(answer.stderr.contains(expected), "{what}: {}", answer.stderr);
+        let rows = ["evaluate", "--config", "shop.toml", "--labels", "labels.jsonl", "--card", "card.toml", "x.jsonl"];
+        assert_eq!(shop.run(&rows).code, Some(2), "{what}");
+    };
+    refused("version", &good.replace("version = 1", "version = 2"), "version: 2; this program reads version 1");
+    refused(
+        "feature",
+        &good.replace("g.carrier", "g.courier"),
+        "features.g.courier: this configuration has no such feature",
+    );
+    let intercept = good.lines().find(|line| line.starts_with("intercept")).unwrap();
+    refused("absurd", &good.replace(intercept, "intercept = 99000000"), "intercept: is absurd");
+    let edges = good.lines().rfind(|line| line.starts_with("edges = [") && line.contains(',')).unwrap();
+    let unsorted = edges.replacen("edges = [", "edges = [9000000000000, ", 1);
+    refused("edges", &good.replace(edges, &unsorted), ".edges: are not ascending");
+    refused("unknown key", &good.replace("customers =", "clients ="), "clients");
+    refused("nothing", "", "version: missing");
+    fs::write(shop.path("card.toml"), &good).unwrap();
+    let changed = SHOP.replace("valence = 0.1", "valence = 0.2");
+    fs::write(shop.path("changed.toml"), format!("{changed}\n[[outcome]]\n{SERVED}")).unwrap();
+    let answer = shop.run(&["check", "--config", "changed.toml"]);
+    assert!(
+        answer.stderr.contains("card.config_hash") && answer.stderr.contains("allow = [\"config_hash\"]"),
+        "{}",
+        answer.stderr
+    );
+    fs::write(shop.path("changed.toml"), format!("{changed}\n[[outcome]]\n{SERVED}allow = [\"config_hash\"]\n"))
+        .unwrap();
+    assert_eq!(shop.run(&["check", "--config", "changed.toml"]).code, Some(0));
+    let protected = SHOP.replace("protected = []", "protected = [\"carrier\"]");
+    fs::write(shop.path("served.toml"), format!("{protected}\n[[outcome]]\n{SERVED}")).unwrap();
+    let answer = shop.run(&["check", "--config", "served.toml"]);
+    assert!(answer.stderr.contains("features.g.carrier: reads an attribute that is listed"), "{}", answer.stderr);
 }

@@ -1,0 +1,132 @@
+//! The laws on recorded data instead of random histories: run it by hand, with `TOUCHLINE_EVENTS` naming a folder of
+//! `<set>_dev.jsonl.gz` in the forms of `config/examples/<set>.toml`:
+//! `TOUCHLINE_EVENTS=… cargo test --release --test it -- --ignored laws_on_data`
+
+use crate::command::touchline;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+const SETS: [&str; 6] = ["olist", "loans", "tickets", "retail", "care", "airline"];
+const HOUR_MS: i64 = 3_600_000;
+
+type Line = Map<String, Value>;
+
+fn config(set: &str) -> String {
+    format!("{}/config/examples/{set}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn file(set: &str) -> PathBuf {
+    let folder = std::env::var_os("TOUCHLINE_EVENTS").expect("TOUCHLINE_EVENTS names a folder");
+    Path::new(&folder).join(format!("{set}_dev.jsonl.gz"))
+}
+
+fn lines(set: &str) -> Vec<Line> {
+    let file = std::fs::File::open(file(set)).unwrap();
+    let lines = BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
+    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+}
+
+fn millis(line: &Line, field: &str) -> i64 {
+    line[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
+/// A decimal in millionths, exactly.
+fn micro(number: &Value) -> i64 {
+    let text = format!("{:.6}", number.as_f64().unwrap());
+    let (sign, digits) = text.strip_prefix('-').map_or((1, &*text), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    sign * (whole.parse::<i64>().unwrap() * 1_000_000 + format!("{part:0<6}").parse::<i64>().unwrap())
+}
+
+#[test]
+#[ignore = "needs recorded data"]
+fn alerts_keep_the_laws() {
+    for set in SETS {
+        let answer = touchline(&["replay", "--config", &config(set), file(set).to_str().unwrap()]);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let (mut open, mut ended) = (BTreeMap::new(), BTreeMap::new());
+        let (mut ids, mut days) = (BTreeSet::new(), BTreeMap::<_, u32>::new());
+        for line in answer.stdout.lines() {
+            let alert: Line = serde_json::from_str(line).unwrap();
+            let contributions = alert["evidence"].as_array().unwrap().iter().map(|line| micro(&line["contribution"]));
+            assert_eq!(
+                contributions.sum::<i64>() + micro(&alert["remainder"]),
+                micro(&alert["after"]),
+                "{set}: {line}"
+            );
+            let part = |name: &str| alert.get(name).map(Value::to_string).unwrap_or_default();
+            let key = ["customer_id", "kind", "item", "outcome"].map(part);
+            let (id, at) = (part("alert_id"), alert["detected_at"].as_i64().unwrap());
+            assert!(at >= alert["event_time"].as_i64().unwrap(), "{set}: {line}");
+            match alert["phase"].as_str().unwrap() {
+                "opened" => {
+                    assert_eq!(open.insert(key.clone(), id.clone()), None, "{set}: opened twice: {line}");
+                    assert!(ids.insert(id), "{set}: an id used twice: {line}");
+                    let today = days.entry((part("customer_id"), at.div_euclid(24 * HOUR_MS))).or_default();
+                    *today += 1;
+                    assert!(*today <= 3, "{set}: over the daily cap: {line}");
+                    if let Some((last, severity)) = ended.get(&key) {
+                        let cooled = at - last >= 24 * HOUR_MS || *severity != part("severity");
+                        assert!(cooled, "{set}: within the cool-down: {line}");
+                    }
+                }
+                "updated" => assert_eq!(open.get(&key), Some(&id), "{set}: {line}"),
+                _ => {
+                    assert_eq!(open.remove(&key), Some(id), "{set}: {line}");
+                    ended.insert(key, (at, part("severity")));
+                }
+            }
+        }
+        assert!(ids.len() > 50, "{set}: only {} alerts: too little to tell", ids.len());
+    }
+}
+
+/// Features of all customers at the end of a file.
+fn end_state(set: &str, folder: &Path, lines: &[Line], rows: &Path) -> Vec<String> {
+    let file = folder.join("shuffled.jsonl");
+    let text: String = lines.iter().map(|line| format!("{}\n", Value::Object(line.clone()))).collect();
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["replay", "--config", &config(set), "--arrival-field", "arrived_at", "--as-of"];
+    let answer = touchline(&[&arguments[..], &[rows.to_str().unwrap(), file.to_str().unwrap()]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    answer.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs recorded data"]
+fn touchpoints_that_come_late_leave_the_same_state() {
+    for set in SETS {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lines = lines(set);
+        let mut touchpoints = BTreeMap::<String, usize>::new();
+        for line in &lines {
+            *touchpoints.entry(line["customer_id"].as_str().unwrap().into()).or_default() += 1;
+        }
+        // With more items open at once than `limits.open_items_max`, the one that gives way is chosen when they arrive.
+        touchpoints.retain(|_, count| *count < 1_000);
+        let customers = touchpoints.keys();
+        let last = lines.iter().map(|line| millis(line, "ts")).max().unwrap();
+        let rows = folder.path().join("rows.jsonl");
+        let row = |customer: &String| format!("{}\n", json!({"customer_id": customer, "as_of": last + 48 * HOUR_MS}));
+        std::fs::write(&rows, customers.clone().map(row).collect::<String>()).unwrap();
+        lines.sort_by_key(|line| millis(line, "ts"));
+        for line in &mut lines {
+            let at = millis(line, "ts");
+            line.insert("arrived_at".into(), at.into());
+        }
+        let in_time = end_state(set, folder.path(), &lines, &rows);
+        // What happened in a span of twelve hours arrives at its end, the latest first.
+        for line in &mut lines {
+            let at = millis(line, "ts");
+            let end = (at.div_euclid(12 * HOUR_MS) + 1) * 12 * HOUR_MS;
+            line.insert("arrived_at".into(), (end + (end - at) / 1_000).into());
+        }
+        lines.sort_by_key(|line| line["arrived_at"].as_i64().unwrap());
+        let late = end_state(set, folder.path(), &lines, &rows);
+        let differing: Vec<_> = in_time.iter().zip(&late).filter(|(one, other)| one != other).collect();
+        assert!(differing.is_empty(), "{set}: {} of {}: {:?}", differing.len(), late.len(), differing.first());
+        assert_eq!(late.len(), customers.len());
+    }
+}
