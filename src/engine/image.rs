@@ -303,8 +303,8 @@ impl Writer<'_> {
                 self.option(closing.as_ref(), |writer, time| writer.time(*time));
                 self.out.push(severity as u8);
             }
-            State::Cooling { until, severity } => {
-                self.out.push(2);
+            State::Cooling { until, severity, expired } => {
+                self.out.push(if expired { 5 } else { 2 });
                 self.time(until);
                 self.out.push(severity as u8);
             }

@@ -245,7 +245,7 @@ impl Parser<'_> {
                 let (since, closing) = (self.time()?, self.option(Self::time)?);
                 State::Firing { since, closing, severity: self.severity()? }
             }
-            2 => State::Cooling { until: self.time()?, severity: self.severity()? },
+            code @ (2 | 5) => State::Cooling { until: self.time()?, severity: self.severity()?, expired: code == 5 },
             code @ (3 | 4) => State::Ended { expired: code == 4 },
             _ => return Err(Damaged),
         };

@@ -113,9 +113,14 @@ impl<'a> Turn<'a> {
         let known = found.and_then(|at| customer.alerts.get(at)).cloned();
         let same_origin = known.as_ref().is_some_and(|alert| alert.origin.event == subject.origin.event);
         let before = known.as_ref().map(|alert| alert.state);
-        // What ended was about something else.
-        let elsewhere = matches!(before, Some(State::Ended { .. })) && !same_origin;
-        let before = if elsewhere { Some(State::Ended { expired: false }) } else { before };
+        let before = match before {
+            // What expired was about something else.
+            Some(State::Ended { .. }) if !same_origin => Some(State::Ended { expired: false }),
+            Some(State::Cooling { until, severity, .. }) if !same_origin => {
+                Some(State::Cooling { until, severity, expired: false })
+            }
+            before => before,
+        };
         let verdict = self.raise(customer, subject.kind, detail, reading.verdict);
         let (mut state, change) = lifecycle::step(before, verdict, customer.now, lifecycle);
         let begins = is_under_way(state) && !is_under_way(before);
@@ -373,7 +378,10 @@ const fn is_under_way(state: Option<State>) -> bool {
 const fn remembered(before: Option<State>, after: Option<State>, change: Change, verdict: Verdict) -> Option<State> {
     match (after, change, verdict) {
         // Only `max_open` ends an alert whose condition holds.
-        (_, Change::Resolved(_), Verdict::Open(_)) => Some(State::Ended { expired: true }),
+        (Some(State::Cooling { until, severity, .. }), Change::Resolved(_), Verdict::Open(_)) => {
+            Some(State::Cooling { until, severity, expired: true })
+        }
+        (None, Change::Resolved(_), Verdict::Open(_)) => Some(State::Ended { expired: true }),
         (None, ..) if before.is_some() => Some(State::Ended { expired: false }),
         _ => after,
     }

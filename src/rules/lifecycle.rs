@@ -53,6 +53,8 @@ pub enum State {
         until: Timestamp,
         /// Severity of the one that ended.
         severity: Severity,
+        /// As of [`State::Ended`]: nothing opens before the condition was over.
+        expired: bool,
     },
     /// Cooled; remembered because what it was about may give an alert again.
     Ended {
@@ -125,11 +127,17 @@ pub fn step(state: Option<State>, verdict: Verdict, now: Timestamp, settings: &L
                 }
             }
         }
-        Some(State::Cooling { until, severity }) => match verdict {
-            _ if now >= until => begin(now, verdict, settings),
-            Verdict::Open(risen) if risen > severity => begin(now, verdict, settings),
-            Verdict::Open(_) | Verdict::Hold | Verdict::Close(_) => (state, Change::None),
-        },
+        Some(State::Cooling { until, severity, expired }) => {
+            let expired = expired && !matches!(verdict, Verdict::Close(_));
+            match verdict {
+                _ if now >= until && expired => (Some(State::Ended { expired }), Change::None),
+                _ if now >= until => begin(now, verdict, settings),
+                Verdict::Open(risen) if risen > severity && !expired => begin(now, verdict, settings),
+                Verdict::Open(_) | Verdict::Hold | Verdict::Close(_) => {
+                    (Some(State::Cooling { until, severity, expired }), Change::None)
+                }
+            }
+        }
     }
 }
 
@@ -148,7 +156,8 @@ fn open(now: Timestamp, severity: Severity) -> (Option<State>, Change) {
 /// The quiet state after an alert ended (or was not opened because of the daily cap).
 #[must_use]
 pub fn cooling(now: Timestamp, severity: Severity, settings: &Lifecycle) -> Option<State> {
-    (settings.cooldown.0 > 0).then(|| State::Cooling { until: now.plus(settings.cooldown.0), severity })
+    let until = now.plus(settings.cooldown.0);
+    (settings.cooldown.0 > 0).then_some(State::Cooling { until, severity, expired: false })
 }
 
 fn resolve(now: Timestamp, reason: &'static str, severity: Severity, settings: &Lifecycle) -> (Option<State>, Change) {
@@ -216,6 +225,15 @@ mod tests {
             [(HIGH, expired), (Verdict::Hold, expired), (CLOSE, Some(State::Ended { expired: false }))]
         {
             assert_eq!(step(expired, verdict, Timestamp(500), &settings()), (state, Change::None));
+        }
+        let cooling = |expired| Some(State::Cooling { until: Timestamp(500), severity: Severity::Info, expired });
+        for (at, verdict, state) in [
+            (400, HIGH, cooling(true)),
+            (400, CLOSE, cooling(false)),
+            (500, HIGH, expired),
+            (500, Verdict::Hold, expired),
+        ] {
+            assert_eq!(step(cooling(true), verdict, Timestamp(at), &settings()), (state, Change::None), "{at}");
         }
         let over = Some(State::Ended { expired: false });
         let pending = Some(State::Pending { since: Timestamp(600) });
