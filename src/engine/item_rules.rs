@@ -202,7 +202,8 @@ fn read_outcome(
             let last = customer.last_scored();
             let bad = last.is_some_and(|recent| recent.mark.value < Micro::ZERO);
             let failed = customer.failures.iter().any(|failure| failure.recovered.is_none());
-            let facts = churn_risk::Facts { level, unhappy: bad || failed, purchased };
+            let ever_purchased = customer.purchases.last().is_some();
+            let facts = churn_risk::Facts { level, unhappy: bad || failed, purchased, ever_purchased };
             (Kind::ChurnRisk, churn_risk::read(&settings.rules.churn_risk.lifecycle, outcome, &facts))
         }
     }

@@ -26,7 +26,7 @@ impl ChurnRisk {
     #[must_use]
     pub fn words(&self) -> Words {
         Words {
-            opens: "the risk of an outcome of this kind reaches its `open` (high: the last scored touchpoint was bad, or a failure is open)".to_owned(),
+            opens: "the risk of an outcome of this kind reaches its `open`, for a customer who has bought (high: the last scored touchpoint was bad, or a failure is open)".to_owned(),
             closes: "the customer buys, or the risk falls below the outcome's `close`".to_owned(),
         }
     }
@@ -41,6 +41,8 @@ pub struct Facts {
     pub unhappy: bool,
     /// This touchpoint is a purchase.
     pub purchased: bool,
+    /// There was a purchase, ever. Who never bought has no habit to lose.
+    pub ever_purchased: bool,
 }
 
 /// Reads the rule.
@@ -49,8 +51,40 @@ pub fn read(settings: &Lifecycle, outcome: &Outcome, facts: &Facts) -> Reading {
     let reading = outcome_risk::read(settings, outcome, &facts.level);
     let verdict = match reading.verdict {
         _ if facts.purchased => Verdict::Close("purchase"),
+        Verdict::Open(_) if !facts.ever_purchased => Verdict::Hold,
         Verdict::Open(severity) if facts.unhappy => Verdict::Open(severity.max(Severity::High)),
         verdict @ (Verdict::Open(_) | Verdict::Hold | Verdict::Close(_)) => verdict,
     };
     Reading { verdict, ..reading }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Micro;
+    use crate::model::time::Span;
+
+    #[test]
+    fn who_never_bought_has_no_habit_to_lose() {
+        let outcome: Outcome =
+            toml::from_str("name = 'lapse'\nkind = 'churn_risk'\nterms = ['rhythm']\nopen = 0.5\nclose = 0.4").unwrap();
+        let mut facts =
+            Facts { level: outcome.level(Micro::ONE), unhappy: false, purchased: false, ever_purchased: true };
+        let settings = Lifecycle {
+            enabled: true,
+            severity: Severity::Warning,
+            hold: Span(0),
+            keep_firing_for: Span(0),
+            cooldown: Span(0),
+            max_open: Span(0),
+            suggested_action: None,
+        };
+        assert_eq!(read(&settings, &outcome, &facts).verdict, Verdict::Open(settings.severity));
+        facts.unhappy = true;
+        assert_eq!(read(&settings, &outcome, &facts).verdict, Verdict::Open(Severity::High));
+        facts.ever_purchased = false;
+        assert_eq!(read(&settings, &outcome, &facts).verdict, Verdict::Hold);
+        facts.purchased = true;
+        assert_eq!(read(&settings, &outcome, &facts).verdict, Verdict::Close("purchase"));
+    }
 }
