@@ -138,7 +138,7 @@ fn later(rows: &[Row]) -> Vec<Option<bool>> {
     rows.iter().map(side).collect()
 }
 
-/// Scored rows as [`super::auc`] and the calibration take them: chances, as a score.
+/// Scored rows as [`super::auc()`] and the calibration take them: chances, as a score.
 #[must_use]
 pub fn cases(rows: &[Row], scores: &[Option<i64>], is_wanted: impl Fn(&Row) -> bool) -> Vec<Scored> {
     let wanted = rows.iter().zip(scores).filter(|(row, _)| is_wanted(row));
