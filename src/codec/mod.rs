@@ -2,6 +2,7 @@
 
 pub mod encode;
 mod fields;
+mod flat;
 mod json;
 pub mod mapping;
 pub mod node;

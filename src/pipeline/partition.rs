@@ -128,7 +128,7 @@ impl Partition {
     pub fn records(&mut self, raws: &[RawRecord<'_>]) -> usize {
         let plan = Arc::clone(&self.plan);
         let decoded: Vec<_> = raws.iter().map(|raw| plan.decode(raw)).collect();
-        decoded.iter().flatten().for_each(|touchpoint| self.engine.warm(&touchpoint.customer_id));
+        self.engine.warm(decoded.iter().flatten().map(|touchpoint| touchpoint.customer_id.as_ref()));
         let mut taken = 0;
         for (raw, decoded) in raws.iter().zip(decoded) {
             let fate = self.accept(raw, decoded);
