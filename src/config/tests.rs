@@ -223,10 +223,10 @@ fn tables_of_ones_own_names_take_any_name() {
 #[test]
 fn formats_with_a_form_of_their_own_need_no_mapping() {
     let input = |text: &str| load(&format!("[[input]]\nname = \"x\"\n{text}")).unwrap().inputs.remove(0);
-    assert_eq!(input("format = \"cloudevents\"").format, crate::codec::Format::CloudEvents(None));
+    assert_eq!(input("format = \"cloudevents\"").format, codec::Format::CloudEvents(None));
     let segment = |text: &str| {
         let input = input(&format!("format = \"segment\"\n{text}"));
-        let crate::codec::Format::Segment(mapping) = input.format else { panic!("{:?}", input.format) };
+        let codec::Format::Segment(mapping) = input.format else { panic!("{:?}", input.format) };
         let fields = mapping.fields.iter().map(|(field, _)| field.name()).collect::<Vec<_>>().join(" ");
         (input.source, fields)
     };
