@@ -1,12 +1,11 @@
 //! `touchline evaluate`: how well scores and alerts foretold the outcomes in a file of labels.
 
 use super::examples::Examples;
-use super::feeds::sources;
 use super::history::{self, Witness};
 use super::labels::Label;
 use super::rows;
 use super::scoreboard::{Outcome, Scoreboard, Task};
-use super::{exit, load, replay};
+use super::{exit, load};
 use crate::engine::{Column, Engine, Features, Settings, Unit};
 use crate::insight::{Activity, Case, Items, Opened};
 use crate::model::{AlertChange, Micro, Phase, Timestamp, Touchpoint};
@@ -73,11 +72,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let plan = sources(&config, args.input.as_deref(), &args.files)
-        .and_then(|sources| history::plan(&config, sources, args.arrival_field.as_deref()));
-    let plan = match plan {
+    let plan = match history::plan_of_files(&config, args.input.as_deref(), &args.files, args.arrival_field.as_deref())
+    {
         Ok(plan) => plan,
-        Err(problem) => return Ok(replay::usage(&problem)),
+        Err(code) => return Ok(code),
     };
     let mut rows = Vec::new();
     let problems = rows::read(&args.labels, &mut |_, row| {

@@ -1,6 +1,7 @@
 //! One pass over recorded touchpoints in order of arrival, with stops at given moments.
 
-use super::feeds::Feeds;
+use super::feeds::{Feeds, sources};
+use super::replay;
 use super::summary::Summary;
 use crate::codec::mapping::TimeFormat;
 use crate::codec::node::Pointer;
@@ -8,6 +9,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::{AlertChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,6 +63,18 @@ pub(super) fn plan(
     }
     config.inputs.iter_mut().for_each(|input| input.arrival.clone_from(&arrival));
     Ok(config.plan(sources, 0))
+}
+
+/// [`plan`] over the files of a command line; what is wrong with it is told, with the exit code to end with.
+pub(super) fn plan_of_files(
+    config: &Config,
+    input: Option<&str>,
+    files: &[String],
+    arrival_field: Option<&str>,
+) -> Result<Arc<Plan>, ExitCode> {
+    sources(config, input, files)
+        .and_then(|sources| plan(config, sources, arrival_field))
+        .map_err(|problem| replay::usage(&problem))
 }
 
 /// A plain name is a field of the record, or of its attributes.

@@ -1,8 +1,7 @@
 //! `touchline profile`: how long promises usually take, counted from recorded touchpoints without any label.
 
-use super::feeds::sources;
 use super::history::{self, Witness};
-use super::{exit, load, replay};
+use super::{exit, load};
 use crate::model::{Name, Timestamp};
 use crate::pipeline::Observed;
 use crate::rules::profile::{Histogram, ProfileFile};
@@ -58,11 +57,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let plan =
-        sources(&config, args.input.as_deref(), &args.files).and_then(|sources| history::plan(&config, sources, None));
-    let plan = match plan {
+    let plan = match history::plan_of_files(&config, args.input.as_deref(), &args.files, None) {
         Ok(plan) => plan,
-        Err(problem) => return Ok(replay::usage(&problem)),
+        Err(code) => return Ok(code),
     };
     let mut counting = Counting::default();
     history::pass(&plan, &[] as &[Timestamp], &mut counting)?;

@@ -3,11 +3,10 @@
 //! What foretells an outcome changes slowly, how frequent it is does not: a card that was trained in a good season tells
 //! chances too low in a bad one. One number mends that, from far fewer labels than a new card needs.
 
-use super::feeds::sources;
 use super::history::{self, Witness};
 use super::labels::Label;
 use super::train::{Args, card_text, read_labels};
-use super::{exit, load, replay};
+use super::{exit, load};
 use crate::engine::{Engine, Features};
 use crate::insight::{bands, calibration_error, chances, recalibrated};
 use crate::model::{Micro, Timestamp};
@@ -29,11 +28,10 @@ pub(super) fn run(args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut card: CardFile = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
-    let plan = sources(&config, args.input.as_deref(), &args.files)
-        .and_then(|sources| history::plan(&config, sources, args.arrival_field.as_deref()));
-    let plan = match plan {
+    let plan = match history::plan_of_files(&config, args.input.as_deref(), &args.files, args.arrival_field.as_deref())
+    {
         Ok(plan) => plan,
-        Err(problem) => return Ok(replay::usage(&problem)),
+        Err(code) => return Ok(code),
     };
     let (labels, sides) = read_labels(&args.labels, &card.outcome)?;
     let moments: Vec<Timestamp> = labels.iter().map(|label| label.as_of).collect();

@@ -8,7 +8,7 @@ use super::history::{self, Witness};
 use super::labels::Label;
 use super::train_moments::{Labelled, Unseen};
 use super::train_report::{Report, Sides};
-use super::{exit, load, recalibrate, replay, rows};
+use super::{exit, load, recalibrate, rows};
 use crate::config::Config;
 use crate::engine::{Column, Engine, Features, Served, Unit};
 use crate::insight::{Alerted, Columns, Course, Row, Trained, alerted, bands, fold_of, train};
@@ -74,11 +74,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let plan = sources(&config, args.input.as_deref(), &args.files)
-        .and_then(|sources| history::plan(&config, sources, args.arrival_field.as_deref()));
-    let plan = match plan {
+    let plan = match history::plan_of_files(&config, args.input.as_deref(), &args.files, args.arrival_field.as_deref())
+    {
         Ok(plan) => plan,
-        Err(problem) => return Ok(replay::usage(&problem)),
+        Err(code) => return Ok(code),
     };
     let (labels, told) = read_labels(&args.labels, outcome)?;
     let labelled = Labelled::read(labels, &plan)?;

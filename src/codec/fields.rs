@@ -78,6 +78,12 @@ impl<'a> Fields<'a> {
         self.set(field, value);
     }
 
+    /// Whether nothing was set.
+    #[inline]
+    pub(super) fn is_missing(&self, field: Field) -> bool {
+        matches!(self.get(field), Scalar::Null)
+    }
+
     #[inline]
     fn get(&self, field: Field) -> Scalar<'a> {
         self.scalars.get(field as usize).copied().unwrap_or_default()
@@ -161,11 +167,6 @@ impl<'a> Fields<'a> {
     fn given_id(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
         let Some(id) = self.text(field)? else { return Ok(None) };
         if id.len() > ID_BYTES_MAX || has_control(&id) { Err(reject(Code::Id, field.name())) } else { Ok(Some(id)) }
-    }
-
-    #[inline]
-    fn is_missing(&self, field: Field) -> bool {
-        matches!(self.get(field), Scalar::Null)
     }
 
     /// What is usual without a call: most fields are missing, most texts are borrowed.

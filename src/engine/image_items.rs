@@ -121,7 +121,12 @@ impl Parser<'_> {
         if given(8) {
             self.list(&mut measures, |parser| {
                 let (index, time) = (parser.reader.u8()?, parser.time()?);
-                Ok(Measured { index, time, last: Micro(parser.reader.sized_signed()?), sum: Micro(parser.reader.sized_signed()?) })
+                Ok(Measured {
+                    index,
+                    time,
+                    last: Micro(parser.reader.sized_signed()?),
+                    sum: Micro(parser.reader.sized_signed()?),
+                })
             })?;
         }
         if given(9) {

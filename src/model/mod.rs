@@ -9,6 +9,7 @@ pub mod ids;
 pub mod score;
 pub mod scored;
 pub mod time;
+pub mod transcendental;
 pub mod wire;
 
 pub use alert::{AlertChange, Chance, Evidence, FeatureValue, Item, ItemType, Phase, Severity, TermKind};

@@ -1,6 +1,7 @@
 //! Labelled texts: `text<TAB>label` a line.
 
-use super::regression::{CLASSES, exp};
+use super::regression::CLASSES;
+use crate::model::transcendental::exp;
 
 /// A text with the probability of each class.
 #[derive(Debug, Clone, PartialEq)]

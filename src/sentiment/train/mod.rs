@@ -21,6 +21,7 @@ use super::hash::hash_word;
 use super::lexicon::Lexicon;
 use super::model::{Calibration, Description, Model, Source};
 use super::tokens::Kind;
+use crate::model::transcendental::ln;
 use labels::Labelled;
 use regression::{CLASSES, Example, Weights, softmax};
 use std::collections::BTreeMap;
@@ -229,8 +230,7 @@ fn calibrate(sets: &[Set<'_>], with_prior: bool) -> Calibration {
             let found = softmax([relative[0] * sharpness + negative, 0.0, relative[2] * sharpness + positive]);
             let weight = if with_prior { 1.0 } else { example.weight };
             let errors = [found[0] - example.target[0], found[1] - example.target[1], found[2] - example.target[2]];
-            value -=
-                weight * (0..CLASSES).map(|at| part(example.target, at) * regression::ln(part(found, at))).sum::<f64>();
+            value -= weight * (0..CLASSES).map(|at| part(example.target, at) * ln(part(found, at))).sum::<f64>();
             let slopes = [errors[0] * relative[0] + errors[2] * relative[2], errors[0], errors[2]];
             for (at, (gradient, slope)) in gradient.iter_mut().zip(slopes).enumerate() {
                 *gradient += if at == 0 || with_prior { weight * slope } else { 0.0 };
