@@ -45,6 +45,8 @@ impl Clients {
     #[must_use]
     pub fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // The client's own 10 s make every outage that much longer.
+        config.set("reconnect.backoff.max.ms", "1000");
         config.set("client.id", "touchline");
         set_all(&mut config, &self.kafka.properties);
         config.set("bootstrap.servers", &self.kafka.bootstrap_servers);

@@ -49,6 +49,18 @@ def equal_to_journal(live, replayed):
     return [f"{len(expected)} committed alerts, {len(replayed)} replayed; the first difference is at {at}"]
 
 
+def equal_to_reader(live, seen):
+    """A reader of committed records during the run saw what is there now, in the same order."""
+    problems = []
+    for partition in range(PARTITIONS):
+        expected, found = live[partition], seen[partition]
+        if expected != found:
+            pairs = enumerate(zip(expected, found))
+            at = next((at for at, (one, other) in pairs if one != other), min(len(expected), len(found)))
+            problems.append(f"partition {partition}: {len(expected)} alerts, {len(found)} seen; differ from {at} on")
+    return problems
+
+
 def equal_to_files(live, replayed, watermarks):
     """Per customer, the alerts are those of an engine fed a file of the same records in the order of the merge. A file
     has an end, so its last timers fire there; the service waits for the grace to pass."""
