@@ -48,6 +48,8 @@ workers = 2
 idle_ticks = {idle_ticks}
 merge_wait_max = "{merge_wait_max}"
 transaction_timeout = "8s"
+[kafka.properties]
+"client.id" = "{instance}"
 [kafka.consumer_properties]
 "session.timeout.ms" = "6000"
 "heartbeat.interval.ms" = "500"

@@ -1,5 +1,6 @@
-"""A TCP proxy before the broker that knows enough of the protocol to find EndTxn, and can lose, delay or double it;
-or cut, refuse and freeze every connection. It runs in a thread of its own."""
+"""A TCP proxy before the broker that knows enough of the protocol to find a request of a kind: it can lose, delay or
+double EndTxn, and stop time for a client at any kind of request or answer, so that it can be killed just there. It can
+also cut, refuse and freeze every connection. It runs in a thread of its own."""
 
 import asyncio
 import collections
@@ -7,7 +8,8 @@ import struct
 import threading
 import time
 
-END_TXN = 26
+PRODUCE, FETCH, SYNC_GROUP, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 14, 26, 28
+REQUEST, ANSWER = "request", "answer"
 
 
 class Proxy:
@@ -21,6 +23,7 @@ class Proxy:
     def __init__(self, port, upstream_port):
         self.port, self.upstream_port = port, upstream_port
         self.armed = collections.deque()
+        self.trap = None
         self.done = collections.Counter()
         self.paused_until = self.refused_until = 0.0
         self.connections = set()
@@ -46,6 +49,15 @@ class Proxy:
 
     def end_txn(self, kind, seconds=0.0):
         self.loop.call_soon_threadsafe(self.armed.append, (kind, seconds))
+
+    def caught(self, api, side, client, patience_seconds):
+        """Waits for the next request of this kind by a client, or for its answer: it goes no further, as long as its
+        connection lives. Answers the client, None if none came."""
+        trap = Trap(api, side, client)
+        self.trap = trap
+        trap.sprung.wait(patience_seconds)
+        self.trap = None
+        return trap.caught
 
     def cut(self, seconds):
         """Every connection is closed, new ones are refused for a while."""
@@ -89,6 +101,21 @@ class Proxy:
                 answers.cancel()
 
 
+class Trap:
+    """`client` None = any."""
+
+    def __init__(self, api, side, client):
+        self.api, self.side, self.client = api, side, client
+        self.caught, self.sprung = None, threading.Event()
+
+    def catches(self, api, side, client):
+        if self.caught is not None or (self.api, self.side) != (api, side) or self.client not in (None, client):
+            return False
+        self.caught = client
+        self.sprung.set()
+        return True
+
+
 class Link:
     """One connection of a client and the one to the broker that belongs to it."""
 
@@ -96,6 +123,8 @@ class Link:
         self.proxy, self.reader, self.writer = proxy, reader, writer
         self.broker_reader, self.broker_writer = broker_reader, broker_writer
         self.faults = collections.defaultdict(collections.deque)
+        # Of requests whose answer has not come: what they are and whose.
+        self.asked = {}
         # The client is gone, but a request of its is still on the way.
         self.is_haunted = False
 
@@ -103,7 +132,12 @@ class Link:
         while True:
             frame = await read_frame(self.reader)
             await self.proxy.passable()
-            api, _, correlation = struct.unpack(">hhi", frame[4:12])
+            api, _, correlation, name = struct.unpack(">hhih", frame[4:14])
+            client = frame[14 : 14 + max(name, 0)].decode()
+            self.asked[correlation] = api, client
+            if (trap := self.proxy.trap) and trap.catches(api, REQUEST, client):
+                await self.reader.read()
+                return
             if api == END_TXN and self.proxy.armed:
                 kind, seconds = self.proxy.armed.popleft()
                 self.proxy.done[kind] += 1
@@ -137,6 +171,9 @@ class Link:
                 frame = await read_frame(self.broker_reader)
                 await self.proxy.passable()
                 (correlation,) = struct.unpack(">i", frame[4:8])
+                api, client = self.asked.pop(correlation, (None, None))
+                if (trap := self.proxy.trap) and trap.catches(api, ANSWER, client):
+                    return
                 kind, seconds = "pass", 0
                 if self.faults[correlation]:
                     kind, seconds = self.faults[correlation].popleft()
