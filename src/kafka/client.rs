@@ -167,7 +167,8 @@ impl Clients {
     }
 
     /// The consumer group.
-    pub(super) fn group(&self) -> &str {
+    #[must_use]
+    pub fn group(&self) -> &str {
         &self.kafka.group_id
     }
 
