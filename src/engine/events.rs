@@ -136,6 +136,7 @@ fn read_silence(turn: &mut Turn<'_>, customer: &mut Customer) {
     let facts = silent_after_bad::Facts {
         remembered: episode.remembered(),
         silent_ms: customer.now.since(customer.latest),
+        known_ms: customer.latest.since(customer.first_seen),
         usual_gap_ms: customer.usual_gap_ms(),
     };
     let reading = silent_after_bad::read(rule, &facts);
