@@ -10,8 +10,8 @@ use super::week::Quarter;
 use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
-use crate::rules::lifecycle::State;
 use crate::rules::Kind;
+use crate::rules::lifecycle::State;
 use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.

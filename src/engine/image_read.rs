@@ -59,9 +59,8 @@ impl Parser<'_> {
             *text = self.options(|parser| Ok((parser.time()?, parser.text()?)))?;
         }
         self.lists(&mut customer.sessions, Self::session)?;
-        customer.episode = self.options(|parser| {
-            Ok(Episode { key: parser.reader.u16()?, peak: parser.mark()?, end: parser.mark()? })
-        })?;
+        customer.episode = self
+            .options(|parser| Ok(Episode { key: parser.reader.u16()?, peak: parser.mark()?, end: parser.mark()? }))?;
         self.lists(&mut customer.conversations, Self::conversation)?;
         self.lists(&mut customer.contacts, Self::contact)
     }

@@ -140,7 +140,9 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
     let Some((term, label)) = evidence.term else { return touchpoint };
     let label = label.map_or("", |label| settings.catalogue.text(label));
     match term {
-        TermKind::Due if figure == "days_overdue" => format!("no {label}, {}; since {touchpoint}", until(evidence, settings)),
+        TermKind::Due if figure == "days_overdue" => {
+            format!("no {label}, {}; since {touchpoint}", until(evidence, settings))
+        }
         TermKind::Due if figure == "wait_seconds" => format!("no {label} yet; since {touchpoint}"),
         TermKind::Due => format!("{label}: {}; since {touchpoint}", used(evidence, settings)),
         TermKind::LongWait => format!("{label}: an unusually long wait; since {touchpoint}"),
@@ -156,7 +158,11 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
 /// What passed without the promise being kept.
 fn until(evidence: &Evidence, settings: &Settings) -> &'static str {
     let promise = evidence.term.and_then(|(_, label)| settings.catalogue.promise(label?));
-    if promise.is_some_and(|promise| promise.dated) { "the promised time is over" } else { "longer than such waits take" }
+    if promise.is_some_and(|promise| promise.dated) {
+        "the promised time is over"
+    } else {
+        "longer than such waits take"
+    }
 }
 
 /// How the time that was promised is used.
