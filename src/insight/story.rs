@@ -38,7 +38,7 @@ fn happened(change: &AlertChange) -> String {
     match change.phase {
         Phase::Opened => format!("opened, {severity}: {figure}"),
         Phase::Updated => format!("updated, now {severity}: {figure}"),
-        Phase::Resolved => format!("resolved, {}; last {figure}", ended(change.reason.unwrap_or("closed"))),
+        Phase::Resolved => format!("resolved: {}; {figure}", ended(change.reason.unwrap_or("closed"))),
     }
 }
 
