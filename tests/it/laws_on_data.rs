@@ -170,7 +170,14 @@ impl Told {
             for (number, line) in run {
                 let position = Position { offset: i64::try_from(*number).unwrap(), ..Position::default() };
                 let value = Some(line.as_bytes());
-                partition.record(&RawRecord { position, recorded_at: None, key: None, value, retries: 0 });
+                partition.record(&RawRecord {
+                    position,
+                    recorded_at: None,
+                    key: None,
+                    value,
+                    retries: 0,
+                    headers: None,
+                });
             }
             self.commit(partition, ImagesDue::Due);
         }
