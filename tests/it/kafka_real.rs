@@ -218,7 +218,7 @@ impl Scene {
         };
         let story = explain(&["--brokers", self.brokers]);
         assert_eq!(story, explain(&[file.to_str().unwrap()]));
-        assert!(story.contains("  opened, ") && story.contains("  resolved ("), "{story}");
+        assert!(story.contains("  opened, ") && story.contains("  resolved: "), "{story}");
     }
 
     /// The alerts that the journal gives.
