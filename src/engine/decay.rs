@@ -75,9 +75,12 @@ mod tests {
         assert_eq!(Factor::of(i64::MAX, 1).times(i64::MAX), 0);
         assert_eq!(Factor::of(-5, DAY_MS).times(7), 7);
         assert_eq!(Factor::of(0, 1).times(i64::MAX), i64::MAX);
-        for halvings in [0, 1, 33, 34, 62, 63, 64, 95, 96, 97, 98, 1_000] {
-            assert_eq!(Factor::of(halvings, 1).times(i64::MAX), i64::MAX.checked_shr(halvings as u32).unwrap_or(0));
-            assert_eq!(Factor::of(halvings, 1).times(-1_000_000), -(1_000_000_i64.checked_shr(halvings as u32).unwrap_or(0)));
+        for halvings in [0_u32, 1, 33, 34, 62, 63, 64, 95, 96, 97, 98, 1_000] {
+            assert_eq!(Factor::of(halvings.into(), 1).times(i64::MAX), i64::MAX.checked_shr(halvings).unwrap_or(0));
+            assert_eq!(
+                Factor::of(halvings.into(), 1).times(-1_000_000),
+                -(1_000_000_i64.checked_shr(halvings).unwrap_or(0))
+            );
         }
     }
 
