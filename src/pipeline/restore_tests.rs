@@ -6,8 +6,10 @@ use crate::config::Config;
 use crate::journal::{Checkpoint, ImageKey, ImageRecord, Restorer, Verdict};
 use crate::model::{Position, Timestamp};
 use crate::sentiment::Scorer;
+use crate::status::{OpenAlerts, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const START: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -181,6 +183,15 @@ fn state(partition: &Partition) -> (Vec<Option<Vec<u8>>>, String, Option<Timesta
     )
 }
 
+fn listed(board: &OpenAlerts) -> BTreeSet<String> {
+    board.list(&Wanted::default(), usize::MAX).0.iter().map(|of| format!("{} {:?}", of.customer_id, of.alert)).collect()
+}
+
+fn open_in(partition: &Partition) -> BTreeSet<String> {
+    let open = partition.engine().open_alerts_by_customer();
+    open.iter().map(|(customer_id, alert)| format!("{customer_id} {alert:?}")).collect()
+}
+
 fn books(partition: &Partition) -> (u64, usize) {
     (partition.book().from_seq(), partition.book().dirty_customers())
 }
@@ -205,6 +216,7 @@ fn run(steps: Vec<Step>) {
     // Of the run in which nothing goes wrong: every image at every commit, so that it never replays anything.
     let mut flawless_topics = Topics { offsets: vec![None; 2], ..Topics::default() };
     let (mut staged, mut expected) = (Staged::default(), Staged::default());
+    let board = OpenAlerts::default();
     let (mut now, mut offsets, mut number) = (START, [0_i64; 2], 0);
     let mut uncommitted: Vec<Fed> = Vec::new();
     for step in steps {
@@ -239,6 +251,8 @@ fn run(steps: Vec<Step>) {
                 flawless.commit();
                 assert_same_outputs(&staged, &expected);
                 assert_eq!(state(&running), state(&flawless));
+                board.changed(0, &staged.observed.alerts);
+                assert_eq!(listed(&board), open_in(&running), "what commits tell is what is open");
             }
             Step::Abort => {
                 let before = books(&running);
@@ -263,6 +277,8 @@ fn run(steps: Vec<Step>) {
                 let restored = topics.restore(plan);
                 assert_eq!(state(&restored), state(&flawless), "what was running is restored");
                 assert_eq!(books(&restored), books(&running));
+                board.begin(0, restored.engine().open_alerts_by_customer());
+                assert_eq!(listed(&board), open_in(&restored));
                 running = restored;
                 uncommitted.iter().for_each(|fed| feed(&mut running, fed));
             }
