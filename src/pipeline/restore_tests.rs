@@ -183,13 +183,13 @@ fn state(partition: &Partition) -> (Vec<Option<Vec<u8>>>, String, Option<Timesta
     )
 }
 
-fn listed(board: &OpenAlerts) -> BTreeSet<String> {
-    board.list(&Wanted::default(), usize::MAX).0.iter().map(|of| format!("{} {:?}", of.customer_id, of.alert)).collect()
-}
-
-fn open_in(partition: &Partition) -> BTreeSet<String> {
+/// What commits tell of open alerts is what is open.
+fn assert_told(board: &OpenAlerts, staged: &Staged, partition: &Partition) {
+    board.changed(0, &staged.observed.alerts);
+    let listed = board.list(&Wanted::default(), usize::MAX).0;
+    let told: BTreeSet<_> = listed.iter().map(|of| format!("{} {:?}", of.customer_id, of.alert)).collect();
     let open = partition.engine().open_alerts_by_customer();
-    open.iter().map(|(customer_id, alert)| format!("{customer_id} {alert:?}")).collect()
+    assert_eq!(told, open.iter().map(|(customer_id, alert)| format!("{customer_id} {alert:?}")).collect());
 }
 
 fn books(partition: &Partition) -> (u64, usize) {
@@ -217,8 +217,7 @@ fn run(steps: Vec<Step>) {
     let mut flawless_topics = Topics { offsets: vec![None; 2], ..Topics::default() };
     let (mut staged, mut expected) = (Staged::default(), Staged::default());
     let board = OpenAlerts::default();
-    let (mut now, mut offsets, mut number) = (START, [0_i64; 2], 0);
-    let mut uncommitted: Vec<Fed> = Vec::new();
+    let (mut now, mut offsets, mut number, mut uncommitted) = (START, [0_i64; 2], 0, Vec::new());
     for step in steps {
         match step {
             Step::Touch { customer, source, kind, after_ms, back_ms } => {
@@ -227,15 +226,13 @@ fn run(steps: Vec<Step>) {
                 let offset = offsets[usize::from(source)];
                 offsets[usize::from(source)] += 1;
                 let json = touch(number, customer, kind, now - back_ms);
-                let fed = Fed::Record { source, offset, at: now, json };
-                feed(&mut running, &fed);
-                uncommitted.push(fed);
+                uncommitted.push(Fed::Record { source, offset, at: now, json });
+                uncommitted.last().into_iter().for_each(|fed| feed(&mut running, fed));
             }
             Step::Idle { after_ms } => {
                 now += after_ms;
-                let fed = Fed::Idle(now);
-                feed(&mut running, &fed);
-                uncommitted.push(fed);
+                uncommitted.push(Fed::Idle(now));
+                uncommitted.last().into_iter().for_each(|fed| feed(&mut running, fed));
             }
             Step::Commit { .. } | Step::Stop => {
                 let due = if matches!(step, Step::Stop) { ImagesDue::All } else { ImagesDue::Due };
@@ -251,8 +248,7 @@ fn run(steps: Vec<Step>) {
                 flawless.commit();
                 assert_same_outputs(&staged, &expected);
                 assert_eq!(state(&running), state(&flawless));
-                board.changed(0, &staged.observed.alerts);
-                assert_eq!(listed(&board), open_in(&running), "what commits tell is what is open");
+                assert_told(&board, &staged, &running);
             }
             Step::Abort => {
                 let before = books(&running);
@@ -278,7 +274,6 @@ fn run(steps: Vec<Step>) {
                 assert_eq!(state(&restored), state(&flawless), "what was running is restored");
                 assert_eq!(books(&restored), books(&running));
                 board.begin(0, restored.engine().open_alerts_by_customer());
-                assert_eq!(listed(&board), open_in(&restored));
                 running = restored;
                 uncommitted.iter().for_each(|fed| feed(&mut running, fed));
             }
