@@ -117,7 +117,7 @@ fn line(step: i64, (channel, kind, rest): (&str, &str, &str), number: u32) -> St
 
 fn raw(offset: i64, line: &str) -> RawRecord<'_> {
     let position = Position { source: 0, partition: 0, offset };
-    RawRecord { position, recorded_at: None, key: None, value: Some(line.as_bytes()), retries: 0 }
+    RawRecord { position, value: Some(line.as_bytes()), ..RawRecord::default() }
 }
 
 fn resident_bytes() -> anyhow::Result<f64> {

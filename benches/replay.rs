@@ -86,13 +86,7 @@ fn plan() -> anyhow::Result<Arc<Plan>> {
 
 fn raw<'a>(at: usize, line: &'a [u8]) -> RawRecord<'a> {
     let offset = i64::try_from(at).unwrap_or(i64::MAX);
-    RawRecord {
-        position: Position { source: 0, partition: 0, offset },
-        recorded_at: None,
-        key: None,
-        value: Some(line),
-        retries: 0,
-    }
+    RawRecord { position: Position { source: 0, partition: 0, offset }, value: Some(line), ..RawRecord::default() }
 }
 
 /// Everything but reading and writing. Answers the number of alert changes.

@@ -200,7 +200,7 @@ impl Batch {
         let record = |(position, recorded_at, end): &(Position, Option<Timestamp>, usize)| {
             let value = self.bytes.get(begin..*end);
             begin = *end;
-            RawRecord { position: *position, recorded_at: *recorded_at, key: None, value, retries: 0 }
+            RawRecord { position: *position, recorded_at: *recorded_at, value, ..RawRecord::default() }
         };
         self.records.iter().map(record).collect()
     }

@@ -97,7 +97,7 @@ pub(super) fn run(text: &str, case: &Case, config: &Config) -> Result<Verdict, S
         let wrong = |message: String| format!("line {line}: {message}");
         let (source, payload) = payload(touchpoint.get_ref(), number, first, &config).map_err(wrong)?;
         let position = Position { source, partition: 0, offset: number };
-        let raw = RawRecord { position, recorded_at: None, key: None, value: Some(&payload), retries: 0 };
+        let raw = RawRecord { position, value: Some(&payload), ..RawRecord::default() };
         let decoded = plan.decode(&raw);
         if let Ok(touchpoint) = &decoded {
             first = first.or(Some(touchpoint.occurred_at));

@@ -84,7 +84,7 @@ impl<'p> Feed<'p> {
             true if buffer.is_empty() => self.free.push(slot),
             true => {
                 let position = Position { source: self.source, partition: 0, offset: self.line };
-                let raw = RawRecord { position, recorded_at: None, key: None, value: Some(buffer), retries: 0 };
+                let raw = RawRecord { position, value: Some(buffer), ..RawRecord::default() };
                 self.newest = codec::arrival(self.input, &raw).unwrap_or(self.newest);
                 self.window.push_back((self.newest, self.line, slot));
             }
@@ -138,7 +138,7 @@ impl Held {
     /// The record.
     pub(super) fn raw(&self) -> RawRecord<'_> {
         let Self { position, recorded_at, bytes } = self;
-        RawRecord { position: *position, recorded_at: *recorded_at, key: None, value: Some(bytes), retries: 0 }
+        RawRecord { position: *position, recorded_at: *recorded_at, value: Some(bytes), ..RawRecord::default() }
     }
 }
 

@@ -169,6 +169,7 @@ fn headers_of_dead_letters_say_why_and_where() {
         key: None,
         value: Some(b"{\"id\":\"canary"),
         retries: 2,
+        headers: None,
     };
     let rejection = decode(&Input::default(), &record).unwrap_err();
     assert_eq!(rejection.code, Code::Malformed);
@@ -201,13 +202,8 @@ fn touchpoints_are_read_as_their_schema_says() {
         (good.replace("\"e\"", "\"\""), false),
         (good.replace("\"kind\":\"k\",", ""), false),
     ] {
-        let record = RawRecord {
-            position: Position::default(),
-            recorded_at: None,
-            key: None,
-            value: Some(document.as_bytes()),
-            retries: 0,
-        };
+        let record =
+            RawRecord { position: Position::default(), value: Some(document.as_bytes()), ..RawRecord::default() };
         assert_eq!(decode(&Input::default(), &record).is_ok(), valid, "decoder: {document}");
         assert_eq!(objection(TOUCHPOINT, &document).is_none(), valid, "schema: {document}");
     }

@@ -78,6 +78,11 @@ impl<'a> Fields<'a> {
         self.set(field, value);
     }
 
+    /// Whether nothing was set.
+    pub(super) fn is_missing(&self, field: Field) -> bool {
+        self.get(field) == Scalar::Null
+    }
+
     #[inline]
     fn get(&self, field: Field) -> Scalar<'a> {
         self.scalars.get(field as usize).copied().unwrap_or_default()

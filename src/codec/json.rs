@@ -21,6 +21,28 @@ pub(super) fn touchpoint<'a>(payload: &'a [u8], fields: &mut Fields<'a>) -> Resu
     Ok(())
 }
 
+/// Reads the fields of a touchpoint that is part of a larger object.
+pub(super) fn touchpoint_of<'a>(node: Node<'a>, fields: &mut Fields<'a>) -> Result<(), Rejection> {
+    let entries = match node {
+        Node::Object(entries) => entries,
+        Node::Null => return Err(reject(Code::Missing, "data")),
+        Node::Flag(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::List(_) => {
+            return Err(reject(Code::Type, "data"));
+        }
+    };
+    for (name, value) in entries {
+        match (Field::parse(&name), name.as_ref()) {
+            (Some(field), _) => fields.set_node(field, value),
+            (None, "rating") => fields.rating = rating_parts(value)?,
+            (None, "attributes") => {
+                fields.attributes = self::entries(value).map_err(|_| reject(Code::Type, "attributes"))?;
+            }
+            (None, _) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Reads any JSON.
 pub(super) fn tree(payload: &[u8]) -> Result<Node<'_>, Rejection> {
     whole(payload, PhantomData::<Node<'_>>)

@@ -1,10 +1,12 @@
 //! Bytes ↔ model. Sans-IO: answers a [`Touchpoint`] or a [`Rejection`], never panics, never reads a clock.
 
+mod cloudevents;
 pub mod encode;
 mod fields;
 mod json;
 pub mod mapping;
 pub mod node;
+mod segment;
 
 use crate::model::{Channel, ItemType, Position, Timestamp, Touchpoint};
 use fields::Fields;
@@ -16,8 +18,24 @@ use serde::Serializer;
 /// going round for ever.
 pub const RETRIES: &str = "touchline.retries";
 
+/// What the schema registry's serializers put before a payload: a zero byte and the id of its schema.
+const FRAMING_BYTES: usize = 5;
+
+/// The headers of a record, in their order.
+pub trait Headers: Sync {
+    /// Name and value of the header at this place; none behind the last. A header without a value has an empty one.
+    fn at(&self, index: usize) -> Option<(&str, &[u8])>;
+}
+
+/// How many, and nothing of what they say.
+impl std::fmt::Debug for dyn Headers + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} headers", (0..).map_while(|index| self.at(index)).count())
+    }
+}
+
 /// A record as it was read: from a topic, or a line of a file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RawRecord<'a> {
     /// Where it was read.
     pub position: Position,
@@ -29,6 +47,16 @@ pub struct RawRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// How often it was sent again from the dead letters (header [`RETRIES`]); 0 for files.
     pub retries: u8,
+    /// Its headers; none for files.
+    pub headers: Option<&'a dyn Headers>,
+}
+
+impl<'a> RawRecord<'a> {
+    /// The first header of a name.
+    fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let headers = self.headers?;
+        (0..).map_while(|index| headers.at(index)).find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }
 
 /// Why a record was rejected. The names are stable: they are metric labels and DLQ headers.
@@ -65,11 +93,17 @@ pub enum Code {
     Unmapped,
     /// The key hashes to another partition than the record is on.
     ForeignPartition,
+    /// A version of the format (CloudEvents, Segment) that is not read.
+    Version,
+    /// A media type that is not read: data of an event that is not JSON, a batch of events.
+    ContentType,
+    /// Framed by a schema registry's serializer, and not JSON behind that: Protobuf or Avro in an input of JSON.
+    Framing,
 }
 
 impl Code {
     /// All codes, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Empty,
         Self::NoKey,
         Self::Malformed,
@@ -85,6 +119,9 @@ impl Code {
         Self::TooLarge,
         Self::Unmapped,
         Self::ForeignPartition,
+        Self::Version,
+        Self::ContentType,
+        Self::Framing,
     ];
 
     /// The name in metrics, headers and summaries.
@@ -106,6 +143,9 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::Unmapped => "unmapped",
             Self::ForeignPartition => "foreign_partition",
+            Self::Version => "version",
+            Self::ContentType => "content_type",
+            Self::Framing => "framing",
         }
     }
 }
@@ -128,6 +168,20 @@ pub enum Format {
     Json(Mapping),
     /// Rows of a file with a header line; the reader hands each row over as an object of texts ([`csv_row`]).
     Csv(Mapping),
+    /// CloudEvents 1.0 whose data is a touchpoint, or which a mapping reads as one object.
+    CloudEvents(Option<Mapping>),
+    /// Messages of Segment's tracking API.
+    Segment(Mapping),
+}
+
+impl Format {
+    fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            Self::Touchpoint => None,
+            Self::CloudEvents(mapping) => mapping.as_ref(),
+            Self::Json(mapping) | Self::Csv(mapping) | Self::Segment(mapping) => Some(mapping),
+        }
+    }
 }
 
 /// One `[[input]]`, validated: how its records are read. Built by `config`.
@@ -155,19 +209,16 @@ impl Input {
     /// Whether the customer id comes from the record's key.
     #[must_use]
     pub fn takes_id_from_key(&self) -> bool {
-        match &self.format {
-            Format::Touchpoint => false,
-            Format::Json(mapping) | Format::Csv(mapping) => mapping.takes_id_from_key(),
-        }
+        self.format.mapping().is_some_and(Mapping::takes_id_from_key)
     }
 
     /// The keys by which records of this customer may be placed on a partition: the id itself, or the record keys that the
     /// mapping makes this id of (those a table leaves to its default are not known).
     #[must_use]
     pub fn placing_keys<'a>(&'a self, customer_id: &'a str) -> Vec<&'a str> {
-        match &self.format {
-            Format::Json(mapping) | Format::Csv(mapping) if mapping.takes_id_from_key() => mapping.keys_of(customer_id),
-            Format::Touchpoint | Format::Json(_) | Format::Csv(_) => vec![customer_id],
+        match self.format.mapping() {
+            Some(mapping) if mapping.takes_id_from_key() => mapping.keys_of(customer_id),
+            Some(_) | None => vec![customer_id],
         }
     }
 }
@@ -198,16 +249,37 @@ fn reject(code: Code, detail: &str) -> Rejection {
 /// A [`Rejection`] with a stable code.
 pub fn decode<'a>(input: &'a Input, record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
     let value = record.value.filter(|value| !value.is_empty()).ok_or_else(|| reject(Code::Empty, "value"))?;
+    let value = unframed(value)?;
     match &input.format {
         Format::Touchpoint => {
             let mut fields = Fields::new(false);
             json::touchpoint(value, &mut fields)?;
             fields.touchpoint(input)
         }
+        Format::CloudEvents(None) => {
+            let mut fields = Fields::new(false);
+            cloudevents::Event::read(record, value)?.touchpoint(&mut fields)?;
+            fields.touchpoint(input)
+        }
         Format::Json(mapping) | Format::Csv(mapping) => {
             mapping.apply(&json::tree(value)?, key_text(record.key)?)?.touchpoint(input)
         }
+        Format::CloudEvents(Some(mapping)) => {
+            let event = cloudevents::Event::read(record, value)?.tree()?;
+            mapping.apply(&event, key_text(record.key)?)?.touchpoint(input)
+        }
+        Format::Segment(mapping) => mapping.apply(&segment::message(value)?, key_text(record.key)?)?.touchpoint(input),
     }
+}
+
+/// The payload without what the registry's serializer of JSON Schema puts before it. JSON itself never begins so.
+fn unframed(value: &[u8]) -> Result<&[u8], Rejection> {
+    if value.first() != Some(&0) {
+        return Ok(value);
+    }
+    let payload = value.get(FRAMING_BYTES..).unwrap_or_default();
+    let is_json = matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_json { Ok(payload) } else { Err(reject(Code::Framing, "protobuf or avro in an input of json")) }
 }
 
 /// The record's key as text; none when there is none. A key that is no text is refused only by mappings that read it.
@@ -220,15 +292,23 @@ fn key_text(key: Option<&[u8]>) -> Result<Option<&str>, Rejection> {
 /// record will then be rejected, or is).
 #[must_use]
 pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
-    let payload = record.value?;
-    if matches!(input.format, Format::Touchpoint) && input.arrival.is_empty() {
-        return json::occurred_at(payload);
+    let payload = unframed(record.value?).ok()?;
+    if input.arrival.is_empty() {
+        match &input.format {
+            Format::Touchpoint => return json::occurred_at(payload),
+            Format::CloudEvents(None) => return cloudevents::Event::read(record, payload).ok()?.occurred_at(),
+            Format::Json(_) | Format::Csv(_) | Format::CloudEvents(Some(_)) | Format::Segment(_) => {}
+        }
     }
-    let root = json::tree(payload).ok()?;
+    let root = match &input.format {
+        Format::Touchpoint | Format::Json(_) | Format::Csv(_) => json::tree(payload).ok()?,
+        Format::CloudEvents(_) => cloudevents::Event::read(record, payload).ok()?.tree().ok()?,
+        Format::Segment(_) => segment::message(payload).ok()?,
+    };
     let arrived = input.arrival.iter().find_map(|(pointer, format)| format.read(pointer.find(&root)?));
-    arrived.or_else(|| match &input.format {
-        Format::Touchpoint => json::occurred_at(payload),
-        Format::Json(mapping) | Format::Csv(mapping) => mapping.occurred_at(&root),
+    arrived.or_else(|| match input.format.mapping() {
+        Some(mapping) => mapping.occurred_at(&root),
+        None => root.entry("occurred_at").and_then(|node| TimeFormat::EpochMs.read(node)),
     })
 }
 

@@ -37,6 +37,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The value of a key of an object.
+    pub(super) fn entry(&self, key: &str) -> Option<&Self> {
+        let Self::Object(entries) = self else { return None };
+        entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
     /// Takes the value of a key out of an object.
     pub fn take(&mut self, key: &str) -> Self {
         match self {

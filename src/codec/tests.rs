@@ -10,7 +10,7 @@ fn input() -> Input {
 }
 
 fn record(value: &[u8]) -> RawRecord<'_> {
-    RawRecord { position: Position::default(), recorded_at: None, key: None, value: Some(value), retries: 0 }
+    RawRecord { position: Position::default(), value: Some(value), ..RawRecord::default() }
 }
 
 const GOOD: &str = r#"{"id":"e1","source":"shop","customer_id":"c1","channel":"web","kind":"order_placed","occurred_at":1700000000000}"#;
@@ -284,4 +284,134 @@ proptest! {
             Err(rejection) => prop_assert!(rejection.code == Code::JunkId && id.bytes().all(|byte| byte == b'0')),
         }
     }
+}
+
+/// Headers of a record for tests.
+#[derive(Debug)]
+struct Given(Vec<(&'static str, &'static str)>);
+
+impl Headers for Given {
+    fn at(&self, index: usize) -> Option<(&str, &[u8])> {
+        self.0.get(index).map(|(name, value)| (*name, value.as_bytes()))
+    }
+}
+
+fn events(mapping: Option<Mapping>) -> Input {
+    Input { format: Format::CloudEvents(mapping), channel: Some(Channel::Web), ..input() }
+}
+
+/// What the conformance cases of the Kafka binding give, with a touchpoint as data.
+const BINARY: [(&str, &str); 6] = [
+    ("ce_specversion", "1.0"),
+    ("ce_id", "1234-1234-1234"),
+    ("ce_source", "/mycontext/subcontext"),
+    ("ce_type", "order_placed"),
+    ("ce_time", "2018-04-05T17:31:00Z"),
+    ("content-type", "application/json; charset=utf-8"),
+];
+const STRUCTURED: &str = r#"{"specversion":"1.0","id":"1234-1234-1234","source":"/mycontext/subcontext","type":"order_placed",
+    "time":"2018-04-05T17:31:00Z","datacontenttype":"application/json","data":{"customer_id":"c1","order_id":"o"}}"#;
+
+#[test]
+fn an_event_is_the_same_touchpoint_in_both_modes() {
+    let (input, headers) = (events(None), Given(BINARY.into()));
+    let value = br#"{"customer_id":"c1","order_id":"o"}"#;
+    let binary = decode(&input, &RawRecord { headers: Some(&headers), ..record(value) }).unwrap();
+    assert_eq!((binary.id.as_ref(), binary.source.as_ref()), ("1234-1234-1234", "/mycontext/subcontext"));
+    assert_eq!((binary.kind.as_ref(), binary.occurred_at), ("order_placed", Timestamp(1_522_949_460_000)));
+    assert!(matches!(binary.customer_id, Cow::Borrowed("c1")));
+
+    let labelled = Given(vec![("content-type", "application/cloudevents+json; charset=UTF-8"), ("ce_id", "ignored")]);
+    for headers in [None, Some(&labelled as &dyn Headers)] {
+        let structured = RawRecord { headers, ..record(STRUCTURED.as_bytes()) };
+        assert_eq!(decode(&input, &structured).as_ref(), Ok(&binary));
+        assert_eq!(arrival(&input, &structured), Some(binary.occurred_at));
+    }
+}
+
+#[test]
+fn what_the_data_says_itself_goes_before_the_envelope() {
+    let input = events(None);
+    let structured = STRUCTURED.replace(
+        r#""data":{"#,
+        r#""data":{"id":"own","kind":"own_kind","occurred_at":1700000000000,
+        "rating":{"instrument":"nps","value":9},"attributes":{"a":1},"unread":[],"#,
+    );
+    let touchpoint = decode(&input, &record(structured.as_bytes())).unwrap();
+    assert_eq!((touchpoint.id.as_ref(), touchpoint.kind.as_ref()), ("own", "own_kind"));
+    assert_eq!(touchpoint.occurred_at, Timestamp(1_700_000_000_000));
+    assert_eq!((touchpoint.rating.map(|rating| rating.value), touchpoint.attributes.len()), (Some(Micro::whole(9)), 1));
+}
+
+#[test]
+fn a_mapping_points_into_the_whole_event() {
+    let plain = |field, pointer: &str| (field, Expr::plain(at(pointer)));
+    let time = Expr { time: Some(TimeFormat::Rfc3339), ..Expr::plain(at("/time")) };
+    let mapping = Mapping {
+        fields: vec![
+            plain(Field::Id, "/id"),
+            plain(Field::Source, "/source"),
+            plain(Field::CustomerId, "/subject"),
+            plain(Field::Kind, "/data/what"),
+            (Field::OccurredAt, time),
+        ],
+        ..Mapping::default()
+    };
+    let input = events(Some(mapping));
+    let headers = Given([&BINARY[..], &[("ce_subject", "c7"), ("traceparent", "00-x")]].concat());
+    let binary = RawRecord { headers: Some(&headers), ..record(br#"{"what":"visit"}"#) };
+    let touchpoint = decode(&input, &binary).unwrap();
+    assert_eq!((touchpoint.customer_id.as_ref(), touchpoint.kind.as_ref()), ("c7", "visit"));
+    assert_eq!(arrival(&input, &binary), Some(touchpoint.occurred_at));
+}
+
+#[test]
+fn events_that_are_none_have_their_code() {
+    let input = events(None);
+    let structured = |from: &str, to: &str| {
+        let text = STRUCTURED.replace(from, to);
+        decode(&input, &record(text.as_bytes())).map(drop).map_err(|rejection| (rejection.code, rejection.detail))
+    };
+    for (from, to, code, detail) in [
+        (r#""specversion":"1.0","#, "", Code::Missing, "specversion"),
+        (r#""specversion":"1.0""#, r#""specversion":"0.3""#, Code::Version, "specversion"),
+        (r#""specversion":"1.0""#, r#""specversion":1.0"#, Code::Type, "specversion"),
+        (r#""id":"1234-1234-1234","#, "", Code::Missing, "id"),
+        (r#""source":"/mycontext/subcontext""#, r#""source":"""#, Code::Missing, "source"),
+        (r#""type":"order_placed","#, "", Code::Missing, "type"),
+        ("2018-04-05T17:31:00Z", "yesterday", Code::Type, "time"),
+        (r#""time":"2018-04-05T17:31:00Z","#, "", Code::Missing, "occurred_at"),
+        ("application/json", "application/xml", Code::ContentType, "datacontenttype"),
+        (r#""data":"#, r#""data_base64":"e30=","x":"#, Code::ContentType, "data_base64"),
+        (r#""data":"#, r#""other":"#, Code::Missing, "data"),
+        (r#"{"customer_id":"c1","order_id":"o"}"#, "[]", Code::Type, "data"),
+        (r#""customer_id":"c1","#, "", Code::Missing, "customer_id"),
+    ] {
+        assert_eq!(structured(from, to), Err((code, detail.to_owned())), "{from} {to}");
+    }
+    let binary = |headers: &[(&'static str, &'static str)]| {
+        let headers = Given(headers.into());
+        let record = RawRecord { headers: Some(&headers), ..record(br#"{"customer_id":"c1"}"#) };
+        decode(&input, &record).map(drop).map_err(|rejection| rejection.code)
+    };
+    assert_eq!(binary(&BINARY), Ok(()));
+    assert_eq!(binary(&BINARY[1..]), Err(Code::Missing));
+    assert_eq!(binary(&[&BINARY[..], &BINARY[1..2]].concat()), Err(Code::Malformed));
+    assert_eq!(
+        binary(&[&BINARY[..5], &[("content-type", "application/octet-stream")]].concat()),
+        Err(Code::ContentType)
+    );
+    assert_eq!(binary(&[("content-type", "application/cloudevents-batch+json")]), Err(Code::ContentType));
+}
+
+#[test]
+fn framing_of_json_schema_is_taken_off_and_any_other_is_named() {
+    let framed = |payload: &[u8]| [&[0, 0, 0, 0, 7], payload].concat();
+    assert_eq!(code(&framed(GOOD.as_bytes())), Ok(()));
+    assert_eq!(arrival(&input(), &record(&framed(GOOD.as_bytes()))), Some(Timestamp(1_700_000_000_000)));
+    for other in [&b"\x00\x0a\x02c1"[..], b"", b"\x0cc1"] {
+        assert_eq!(code(&framed(other)).unwrap_err().0, Code::Framing);
+    }
+    assert_eq!(code(b"\x00").unwrap_err().0, Code::Framing);
+    assert_eq!(code(&framed(b"{")).unwrap_err().0, Code::Malformed);
 }

@@ -20,10 +20,27 @@ const ITEMS: [(&str, ItemType); 4] = [
     ("topic", ItemType::Topic),
     ("customer", ItemType::Customer),
 ];
-pub(super) const FORMATS: [&str; 3] = ["touchpoint-json", "json", "csv"];
+pub(super) const FORMATS: [&str; 5] = ["touchpoint-json", "json", "csv", "cloudevents", "segment"];
 const TIMES: &str = "rfc3339, epoch_ms or epoch_s";
 const REQUIRED: [Field; 6] =
     [Field::Id, Field::Source, Field::CustomerId, Field::Channel, Field::Kind, Field::OccurredAt];
+
+/// How messages of Segment are read, each field unless the user maps it: `codec::segment` adds `kind` and `occurred_at`.
+const SEGMENT: &str = r#"
+id = "/messageId"
+customer_id = { first = ["/userId", "/anonymousId"] }
+kind = "/kind"
+occurred_at = "/occurred_at"
+session_id = "/context/sessionId"
+order_id = { first = ["/properties/order_id", "/properties/orderId"] }
+product_id = { first = ["/properties/product_id", "/properties/productId"] }
+text = "/properties/review_body"
+language = "/context/locale"
+"#;
+/// Where a message of Segment came from, for inputs without a channel of their own.
+const SEGMENT_CHANNEL: &str = r#"
+channel = { first = ["/channel", "/type"], default = "other", table = { browser = "web", mobile = "mobile", server = "other", page = "web", screen = "mobile" } }
+"#;
 
 fn tables(defaults: &Table, user: &Table) -> Value {
     user.get("input").or_else(|| defaults.get("input")).cloned().unwrap_or_else(|| Value::Array(Vec::new()))
@@ -61,6 +78,14 @@ pub(super) fn read(defaults: &Table, user: &Table, problems: &mut Vec<Problem>) 
         inputs.push(input);
     }
     inputs
+}
+
+/// The user's mapping over ours.
+fn segment(user: Table, has_channel: bool) -> Table {
+    let ours = if has_channel { vec![SEGMENT] } else { vec![SEGMENT, SEGMENT_CHANNEL] };
+    let mut mapping: Table = ours.into_iter().filter_map(|text| text.parse::<Table>().ok()).flatten().collect();
+    mapping.extend(user);
+    mapping
 }
 
 /// One table, with the path for messages.
@@ -109,6 +134,7 @@ impl Reader<'_> {
         let arrival = self.arrival().into_iter().collect();
         let topics = self.topics();
         let format = self.format(source.is_some(), channel.is_some());
+        let source = source.or_else(|| matches!(format, Format::Segment(_)).then(|| "segment".to_owned()));
         let item = self.item();
         Input { name, topics, format, arrival, source, channel, item, junk_ids: Vec::new() }
     }
@@ -179,6 +205,9 @@ impl Reader<'_> {
         }
         let mapping = match (format.as_str(), self.table.get("mapping")) {
             ("touchpoint-json", None) => return Format::Touchpoint,
+            ("cloudevents", None) => return Format::CloudEvents(None),
+            ("segment", None) => segment(Table::new(), has_channel),
+            ("segment", Some(Value::Table(mapping))) => segment(mapping.clone(), has_channel),
             ("touchpoint-json", Some(_)) => {
                 self.problem("mapping", "touchpoint-json takes none", "use format = \"json\" for fields of your own");
                 return Format::Touchpoint;
@@ -189,8 +218,14 @@ impl Reader<'_> {
                 return Format::Touchpoint;
             }
         };
+        let has_source = has_source || format == "segment";
         let mapping = self.within("mapping", &mapping).mapping(has_source, has_channel);
-        if format == "csv" { Format::Csv(mapping) } else { Format::Json(mapping) }
+        match format.as_str() {
+            "csv" => Format::Csv(mapping),
+            "cloudevents" => Format::CloudEvents(Some(mapping)),
+            "segment" => Format::Segment(mapping),
+            _ => Format::Json(mapping),
+        }
     }
 
     fn mapping(&mut self, has_source: bool, has_channel: bool) -> Mapping {

@@ -219,3 +219,24 @@ fn tables_of_ones_own_names_take_any_name() {
     assert_eq!(settings.timing.lateness_ms(crate::model::Channel::Web), 2 * 86_400_000);
     assert_eq!(settings.rules.sla_breach.topics.len(), 1);
 }
+
+#[test]
+fn formats_with_a_form_of_their_own_need_no_mapping() {
+    let input = |text: &str| load(&format!("[[input]]\nname = \"x\"\n{text}")).unwrap().inputs.remove(0);
+    assert_eq!(input("format = \"cloudevents\"").format, codec::Format::CloudEvents(None));
+    let segment = |text: &str| {
+        let input = input(&format!("format = \"segment\"\n{text}"));
+        let codec::Format::Segment(mapping) = input.format else { panic!("{:?}", input.format) };
+        let fields = mapping.fields.iter().map(|(field, _)| field.name()).collect::<Vec<_>>().join(" ");
+        (input.source, fields)
+    };
+    let (source, fields) = segment("");
+    assert_eq!(source.as_deref(), Some("segment"));
+    assert!(fields.contains("customer_id") && fields.contains("channel"), "{fields}");
+    let (source, fields) =
+        segment("source = \"app\"\nchannel = \"mobile\"\n[input.mapping]\nwait_ms = \"/properties/wait\"");
+    assert_eq!(source.as_deref(), Some("app"));
+    assert!(fields.contains("wait_ms") && !fields.contains("channel"), "{fields}");
+    let wrong = "[[input]]\nname = \"x\"\nformat = \"segment\"\n[input.mapping]\nkind = 1";
+    assert_eq!(paths(wrong), ["input[0].mapping.kind"]);
+}

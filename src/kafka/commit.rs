@@ -262,9 +262,11 @@ impl<'a> Writer<'a> {
             self.put(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref(), None)?;
         }
         for letter in &staged.dlq {
-            let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value.as_bytes()) })
-            });
+            let own = letter.own_headers.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+            let ours = letter.headers.iter().map(|(key, value)| (*key, value.as_bytes()));
+            let headers = own
+                .chain(ours)
+                .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
             self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), Some(headers))?;
         }
         for record in &staged.journal {

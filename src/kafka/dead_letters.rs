@@ -126,7 +126,7 @@ pub fn retry(clients: &Clients, topics: &topics::Topics, retries_max: u32) -> Re
             _ if !letter.header("touchline.truncated").is_empty() => retried.truncated += 1,
             _ if letter.retries() >= retries_max => retried.exhausted += 1,
             Some((topic, partition)) => {
-                retry.send(&letter, topic, partition)?;
+                retry.send(&letter, message, topic, partition)?;
                 retried.sent += 1;
             }
         }
@@ -170,9 +170,12 @@ impl Retry<'_> {
         self.producer.begin_transaction().map_err(Error::client("beginning a transaction"))
     }
 
-    fn send(&self, letter: &Letter, topic: &str, partition: i32) -> Result<(), Error> {
+    fn send(&self, letter: &Letter, message: &BorrowedMessage<'_>, topic: &str, partition: i32) -> Result<(), Error> {
         let retries = (letter.retries() + 1).to_string();
-        let headers = OwnedHeaders::new().insert(Header { key: RETRIES, value: Some(&retries) });
+        let own = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let own = own.filter(|header| !header.key.starts_with("touchline."));
+        let headers = own.fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let headers = headers.insert(Header { key: RETRIES, value: Some(&retries) });
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).headers(headers);
         record.key = letter.key.as_deref();
         record.payload = letter.value.as_deref();

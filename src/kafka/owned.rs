@@ -1,12 +1,12 @@
 //! An owned partition: its engine, the records on their way to it, and what is known about the ends of its topics.
 
 use super::fetch::recorded_at;
-use crate::codec::{RETRIES, RawRecord};
+use crate::codec::{self, RETRIES, RawRecord};
 use crate::model::{Position, Timestamp};
 use crate::pipeline::merge::{Marks, Merge};
 use crate::pipeline::{Partition, Pending};
 use crate::status;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use std::time::{Duration, Instant};
 
 /// Records in a queue from which its topic counts as behind, until its end is seen again.
@@ -158,6 +158,13 @@ pub(super) fn raw<'a>(partition: i32, source: usize, message: &'a BorrowedMessag
         key: message.key(),
         value: message.payload(),
         retries: retries(message),
+        headers: message.headers().map(|headers| headers as &dyn codec::Headers),
+    }
+}
+
+impl codec::Headers for BorrowedHeaders {
+    fn at(&self, index: usize) -> Option<(&str, &[u8])> {
+        self.try_get(index).map(|header| (header.key, header.value.unwrap_or_default()))
     }
 }
 

@@ -141,7 +141,7 @@ fn feed(partition: &mut Partition, fed: &Fed) {
         Fed::Record { source, offset, at, json } => {
             let position = Position { source: *source, partition: 0, offset: *offset };
             let value = Some(json.as_bytes());
-            partition.record(&RawRecord { position, recorded_at: Some(Timestamp(*at)), key: None, value, retries: 0 });
+            partition.record(&RawRecord { position, recorded_at: Some(Timestamp(*at)), value, ..RawRecord::default() });
         }
         Fed::Idle(now) => partition.idle(Timestamp(*now)),
     }

@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// A dead letter's key and payload are cut to this: with its headers it must fit the broker's default record limit.
 const DEAD_LETTER_BYTES_MAX: usize = 900 * 1024;
+/// Own headers of a record that its dead letter keeps, at most …
+const HEADERS_MAX: usize = 64;
+/// … and their bytes.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// A record for the alerts or experience topic, keyed by customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct DeadLetter {
     pub value: Option<Vec<u8>>,
     /// Reason and origin; no payload text.
     pub headers: Vec<(&'static str, String)>,
+    /// The record's own headers, without those of ours: with them it can be read when it is sent again.
+    pub own_headers: Vec<(String, Vec<u8>)>,
     /// The reason.
     pub code: Code,
 }
@@ -45,13 +51,29 @@ impl DeadLetter {
             }
             kept.to_vec()
         });
-        Self { key, value, headers, code: rejection.code }
+        let own_headers = own_headers(raw, &mut headers);
+        Self { key, value, headers, own_headers, code: rejection.code }
     }
 
     /// Bytes of key and value.
     pub(super) fn bytes(&self) -> usize {
         self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
     }
+}
+
+/// As many of the record's own headers as fit.
+fn own_headers(raw: &RawRecord<'_>, headers: &mut Vec<(&'static str, String)>) -> Vec<(String, Vec<u8>)> {
+    let (mut own, mut bytes) = (Vec::new(), 0);
+    let Some(given) = raw.headers else { return own };
+    for (name, value) in (0..).map_while(|index| given.at(index)).filter(|(name, _)| !name.starts_with("touchline.")) {
+        bytes += name.len() + value.len();
+        if own.len() == HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+            headers.push(("touchline.truncated", format!("headers after the first {}", own.len())));
+            break;
+        }
+        own.push((name.to_owned(), value.to_vec()));
+    }
+    own
 }
 
 /// All of one partition's part of a transaction. Reused: `stage` clears it first.

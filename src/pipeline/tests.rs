@@ -22,7 +22,7 @@ fn json(customer: &str, id: u64, time: i64, more: &str) -> String {
 
 fn raw(offset: i64, value: &str) -> RawRecord<'_> {
     let position = Position { source: 0, partition: 0, offset };
-    RawRecord { position, recorded_at: Some(Timestamp(NOON)), key: None, value: Some(value.as_bytes()), retries: 0 }
+    RawRecord { position, recorded_at: Some(Timestamp(NOON)), value: Some(value.as_bytes()), ..RawRecord::default() }
 }
 
 /// (source, score, weight) of every signal.

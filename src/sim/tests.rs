@@ -139,7 +139,7 @@ fn every_hostile_record_is_rejected_and_every_other_is_decoded() {
             recorded_at: None,
             key: Some(record.customer_id.as_bytes()),
             value: record.payload.as_deref(),
-            retries: 0,
+            ..codec::RawRecord::default()
         };
         let decoded = codec::decode(&input, &raw);
         let payload = String::from_utf8_lossy(record.payload.as_deref().unwrap_or_default()).into_owned();

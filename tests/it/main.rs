@@ -26,6 +26,8 @@ mod evaluate;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;

@@ -27,7 +27,7 @@ fn alerts(seed: u64, faults: Faults) -> (Vec<Value>, usize) {
             recorded_at: Some(record.at),
             key: None,
             value: record.payload.as_deref(),
-            retries: 0,
+            ..RawRecord::default()
         };
         let fate = partition.record(&raw);
         let dead = matches!(fate, Fate::Dlq(_));
