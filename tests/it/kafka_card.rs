@@ -20,7 +20,10 @@ fn a_learned_card_warns_in_the_service_as_in_every_replay() {
         let touchpoint: serde_json::Value = serde_json::from_str(line).unwrap();
         Record::new(touchpoint["customer_id"].as_str().unwrap(), line)
     };
-    broker::produce(scene.brokers, &scene.inputs[0], &text.lines().map(record).collect::<Vec<_>>());
+    let mut records: Vec<_> = text.lines().map(record).collect();
+    // Set aside, as everywhere.
+    records.push(Record::new("broken", "{"));
+    broker::produce(scene.brokers, &scene.inputs[0], &records);
     let service = scene.start("a");
     scene.wait_for_share(1, 1);
     service.stop();
