@@ -3,6 +3,7 @@
 mod cloudevents;
 pub mod encode;
 mod fields;
+mod flat;
 mod json;
 pub mod mapping;
 pub mod node;

@@ -18,10 +18,11 @@ use super::owned::{Owned, raw};
 use super::transaction::Transactions;
 use super::{Shell, assignment, client};
 use crate::journal::ImagesDue;
-use crate::pipeline::Partition;
+use crate::pipeline::{Partition, Plan};
 use crate::status::{self, Answer, Query, State};
 use rdkafka::message::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ pub(super) struct Worker<'a> {
     pub(super) must_refetch: bool,
     shown: Instant,
     queries: (SyncSender<Query>, Receiver<Query>),
+    /// In force here.
+    pub(super) plan: Arc<Plan>,
 }
 
 impl<'a> Worker<'a> {
@@ -82,6 +85,7 @@ impl<'a> Worker<'a> {
             shown: Instant::now(),
             queries: sync_channel(QUERIES_MAX),
             shell,
+            plan: shell.plan(),
             index,
             instance: instance.to_owned(),
         })
@@ -110,6 +114,7 @@ impl<'a> Worker<'a> {
             self.commit(ImagesDue::Due)?;
         }
         if self.begun.is_none() {
+            self.reconfigure();
             self.answer_queries();
             self.show();
         }
@@ -120,6 +125,17 @@ impl<'a> Worker<'a> {
             std::thread::sleep(REST);
         }
         Ok(())
+    }
+
+    /// Takes a new plan over; only called when memory equals what is committed.
+    fn reconfigure(&mut self) {
+        let plan = self.shell.plan();
+        if Arc::ptr_eq(&plan, &self.plan) {
+            return;
+        }
+        self.plan = plan;
+        self.owned.values_mut().for_each(|owned| owned.partition.configure(&self.plan));
+        tracing::info!(worker = self.index, config_hash = format!("{:016x}", self.plan.config_hash), "reconfigured");
     }
 
     fn rebalance(&mut self, event: Rebalance) -> Result<(), Error> {
@@ -241,8 +257,7 @@ impl<'a> Worker<'a> {
     /// up to date.
     fn tick_idle(&mut self) {
         let (kafka, now) = (&self.shell.kafka, status::now());
-        let (idle_after, checkpoint_interval) =
-            (client::span(kafka.idle_after), self.shell.plan.bounds.checkpoint_interval);
+        let (idle_after, checkpoint_interval) = (client::span(kafka.idle_after), self.plan.bounds.checkpoint_interval);
         for owned in self.owned.values_mut() {
             if !owned.is_idle(idle_after) {
                 continue;
