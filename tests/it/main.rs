@@ -34,6 +34,8 @@ mod hostile;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod kafka_card;
+#[cfg(test)]
 mod kafka_dlq;
 #[cfg(test)]
 mod kafka_faults;
