@@ -51,7 +51,7 @@ pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> any
         totals = read_journal(&clients, &topics, &plan, partitions, &mut lines)?;
         totals.alerts = lines.alerts;
     } else {
-        let inputs = history::Inputs::connect(&clients, &topics.inputs)?;
+        let inputs = history::Inputs::connect(&clients, &topics.inputs, &plan, app::registry(config)?)?;
         let range = Range { from: args.from, to: args.to };
         for index in 0..partitions {
             let partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), index, 0, false);

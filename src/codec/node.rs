@@ -204,7 +204,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 }
 
 /// Pairwise for small objects; sorted for large ones, so that a hostile object costs n·log n.
-fn has_duplicate(entries: &[(Cow<'_, str>, Node<'_>)]) -> bool {
+pub(super) fn has_duplicate(entries: &[(Cow<'_, str>, Node<'_>)]) -> bool {
     if entries.len() <= 16 {
         return entries.iter().enumerate().any(|(at, (key, _))| entries.iter().take(at).any(|(other, _)| other == key));
     }

@@ -12,6 +12,7 @@ mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod registry;
 mod schema;
 mod secret;
 
@@ -30,6 +31,7 @@ use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use registry::{Credentials, Registry};
 pub use schema::schema;
 pub use secret::Secret;
 
@@ -99,6 +101,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// `[topics]`.
     pub topics: Topics,
+    /// `[registry]`; none where it is not used.
+    pub registry: Option<Registry>,
     /// `[[input]]`, at least one.
     pub inputs: Vec<codec::Input>,
     /// What the engine runs on.
@@ -254,6 +258,7 @@ fn load(
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
     let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
+    let registry: Option<raw::Registry> = reader.section("registry");
     let canonical = Canonical {
         cards,
         catalogue: reader.section("catalogue")?,
@@ -279,10 +284,12 @@ fn load(
     check::distinct_topics(&topics, &inputs, problems);
     let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
+    let registry = registry::registry(&registry?, &inputs, resolve, problems);
     let telemetry = telemetry?;
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
+        registry,
         inputs,
         settings,
         scoring,
