@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let mut records = Vec::new();
     for payload in &json {
         let document: serde_json::Value = serde_json::from_slice(payload)?;
-        let datum = writer.write_value_to_vec(Value::from(document).resolve(&schema)?)?;
+        let datum = writer.write_value_to_vec(Value::try_from(document)?.resolve(&schema)?)?;
         records.push([&[0, 0, 0, 0, 1], datum.as_slice()].concat());
     }
     common::machine();

@@ -22,7 +22,7 @@ fn framed(datum: &[u8]) -> Vec<u8> {
 /// A JSON document as a datum of a schema, by apache-avro.
 fn datum(schema: &str, document: &serde_json::Value) -> Vec<u8> {
     let schema = apache_avro::Schema::parse_str(schema).unwrap();
-    let value = Value::from(document.clone()).resolve(&schema).unwrap();
+    let value = Value::try_from(document.clone()).unwrap().resolve(&schema).unwrap();
     apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap()
 }
 
