@@ -142,6 +142,8 @@ pub trait Signals: Send + Sync + std::fmt::Debug {
     fn producer_recreated(&self);
     /// A partition's state was read back: `records` from images and journal.
     fn restored(&self, records: u64, took: Duration);
+    /// Records of an input were gone before they were read, and it goes on after them.
+    fn lost(&self, records: u64);
     /// A record was taken although an earlier one of another topic might still come.
     fn merge_forced(&self, count: u64);
 }

@@ -115,7 +115,10 @@ impl Alert {
             "indirect_negative" => {
                 format!("speaks badly of us in public: scored {after:+.2} (alert at {threshold:+.2} or below)")
             }
-            "promise_overdue" => format!("waits{} for what was promised: {:.1} days overdue", self.about(), after),
+            "promise_overdue" if after < 0.05 => {
+                format!("waits{} for what was promised, and its time is up", self.about())
+            }
+            "promise_overdue" => format!("waits{} for what was promised, {after:.1} days past its time", self.about()),
             "outcome_risk" | "churn_risk" => format!(
                 "is likely to end in {}{} (risk {after:.2}, alert at {threshold:.2})",
                 words(self.outcome.as_deref().unwrap_or("a bad outcome")),

@@ -7,7 +7,7 @@ use crate::codec::mapping::TimeFormat;
 use crate::codec::node::Pointer;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::model::{AlertChange, Position, Timestamp, Touchpoint};
+use crate::model::{AlertChange, ExperienceChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,6 +33,17 @@ pub(super) trait Witness {
 
     /// What else was seen since the last call.
     fn observed(&mut self, _observed: &Observed) {}
+
+    /// The experience of a customer changed; none = the customer is gone.
+    fn changed(&mut self, _customer_id: &Arc<str>, _change: Option<Box<ExperienceChange>>) {}
+
+    /// A transaction of the journal ended; what changed in it was published under this plan.
+    ///
+    /// # Errors
+    /// As of [`Self::moment`].
+    fn committed(&mut self, _plan: &Plan) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// What changed since the last call, in order, under this plan.
     ///

@@ -21,6 +21,7 @@ mod profile;
 mod recalibrate;
 mod replay;
 mod replay_topics;
+mod reset;
 mod rows;
 mod rules;
 mod run;
@@ -89,6 +90,8 @@ enum Command {
     Dlq(dlq::Args),
     /// A script that completes this command line in your shell
     Completions(completions::Args),
+    /// Begin anew: forget every customer, on Kafka
+    Reset(reset::Args),
     /// Synthetic touchpoints into topics or a file
     Simulate(Box<simulate::Args>),
     /// The text scorer alone: score lines of text, or learn from labelled ones
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::Reset(args) => reset::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Dlq(args) => dlq::run(args),
         Command::Simulate(args) => simulate::run(&args),

@@ -30,8 +30,8 @@ pub(super) struct Args {
     /// Alerts, or rows, go here instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Experience changes go here as JSON lines
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["topics", "journal"])]
+    /// Experience changes go here as JSON lines; with --journal as they were published, per transaction by customer
+    #[arg(long, value_name = "FILE", conflicts_with = "topics")]
     experience: Option<PathBuf>,
     /// Split customers over so many partitions, as Kafka would
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["topics", "journal"], value_parser = clap::value_parser!(i32).range(1..=10_000))]
@@ -64,7 +64,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     if args.kafka.topics || args.kafka.journal {
-        return replay_topics::run(&config, &args.kafka, &mut BufWriter::new(alerts_to(args.out.as_deref())?));
+        let mut out = BufWriter::new(alerts_to(args.out.as_deref())?);
+        let experience = args.experience.as_deref().map(create).transpose()?.map(BufWriter::new);
+        return replay_topics::run(&config, &args.kafka, &mut out, experience);
     }
     let sources = match sources(&config, args.input.as_deref(), &args.files) {
         Ok(sources) => sources,
@@ -178,9 +180,7 @@ impl Replay {
             }
             if let Some(out) = &mut self.experience {
                 for change in &self.staged.experience {
-                    let gone =
-                        || serde_json::json!({"customer_id": &*change.key, "gone": true}).to_string().into_bytes();
-                    let line = change.value.clone().unwrap_or_else(gone);
+                    let line = change.value.clone().unwrap_or_else(|| replay_topics::gone(&change.key));
                     write_line(out, &line).context("cannot write experience changes")?;
                 }
             }

@@ -9,11 +9,12 @@ use crate::engine::{Engine, Output};
 use crate::journal::{Counters, Entries, Header};
 use crate::kafka::history::{self, Range};
 use crate::kafka::{Clients, Error, Topics};
-use crate::model::{AlertChange, Timestamp};
+use crate::model::{AlertChange, ExperienceChange, Timestamp};
 use crate::pipeline::{Partition, Plan};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -39,17 +40,24 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     parsed.map(|time| Timestamp(time.as_millisecond())).map_err(|error| error.to_string())
 }
 
-/// Runs the command: alerts of partition 0, then 1, … as JSON lines to `out`, a summary to standard error.
-pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+/// Runs the command: alerts of partition 0, then 1, … as JSON lines to `out`, with the journal also what was published
+/// on the experience topic, a summary to standard error.
+pub(super) fn run(
+    config: &Config,
+    args: &KafkaArgs,
+    out: &mut dyn Write,
+    experience: Option<BufWriter<File>>,
+) -> anyhow::Result<ExitCode> {
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
     let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
     let plan = config.plan(config.input_topics(), partitions);
     let mut totals = Totals::default();
     if args.journal {
-        let mut lines = Lines { out, alerts: 0, line: Vec::new() };
+        let mut lines = Lines { out, experience, changes: BTreeMap::new(), alerts: 0, line: Vec::new() };
         totals = read_journal(&clients, &topics, &plan, partitions, &mut lines)?;
         totals.alerts = lines.alerts;
+        lines.experience.map_or(Ok(()), |mut out| out.flush()).context("cannot write experience changes")?;
     } else {
         let inputs = history::Inputs::connect(&clients, &topics.inputs, &plan, app::registry(config)?)?;
         let range = Range { from: args.from, to: args.to };
@@ -73,7 +81,7 @@ pub(super) fn run(config: &Config, args: &KafkaArgs, out: &mut dyn Write) -> any
 }
 
 fn write_line(out: &mut dyn Write, line: &[u8]) -> anyhow::Result<()> {
-    out.write_all(line).and_then(|()| out.write_all(b"\n")).context("cannot write alerts")
+    out.write_all(line).and_then(|()| out.write_all(b"\n")).context("cannot write what was replayed")
 }
 
 /// What came of all partitions.
@@ -135,14 +143,41 @@ fn read_journal(
     Ok(totals)
 }
 
-/// Alerts as JSON lines.
+/// Alerts as JSON lines, and experience changes, if somebody reads them.
 struct Lines<'a> {
     out: &'a mut dyn Write,
+    experience: Option<BufWriter<File>>,
+    /// Of the transaction at hand, by customer; none = gone.
+    changes: BTreeMap<Arc<str>, Option<Box<ExperienceChange>>>,
     alerts: u64,
     line: Vec<u8>,
 }
 
 impl Witness for Lines<'_> {
+    fn changed(&mut self, customer_id: &Arc<str>, mut change: Option<Box<ExperienceChange>>) {
+        if self.experience.is_none() {
+            return;
+        }
+        // As `run` publishes them: several of a transaction become one.
+        if let (Some(Some(earlier)), Some(change)) = (self.changes.get_mut(customer_id), &mut change) {
+            change.before = earlier.before.take();
+        }
+        self.changes.insert(Arc::clone(customer_id), change);
+    }
+
+    fn committed(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let Some(out) = &mut self.experience else { return Ok(()) };
+        for (customer_id, change) in std::mem::take(&mut self.changes) {
+            self.line.clear();
+            match change {
+                Some(change) => encode::experience(&change, plan, &mut self.line)?,
+                None => self.line.extend(gone(&customer_id)),
+            }
+            write_line(out, &self.line)?;
+        }
+        Ok(())
+    }
+
     fn alerts(&mut self, alerts: &[AlertChange], plan: &Plan) -> anyhow::Result<()> {
         for alert in alerts {
             self.line.clear();
@@ -152,6 +187,11 @@ impl Witness for Lines<'_> {
         }
         Ok(())
     }
+}
+
+/// The line that stands for a tombstone on the experience topic.
+pub(super) fn gone(customer_id: &str) -> Vec<u8> {
+    serde_json::json!({"customer_id": customer_id, "gone": true}).to_string().into_bytes()
 }
 
 /// Finds the configurations a journal was written under, by hash.
@@ -184,13 +224,18 @@ impl<'a> JournalReplay<'a> {
         for entry in entries {
             self.engine.apply(&entry?, &mut self.outputs);
             for output in self.outputs.drain(..) {
-                if let Output::Alert(alert) = output {
-                    self.witness.alerts(std::slice::from_ref(&alert), &self.plan)?;
+                #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is for the operators")]
+                match output {
+                    Output::Alert(alert) => self.witness.alerts(std::slice::from_ref(&alert), &self.plan)?,
+                    Output::Changed(change) => self.witness.changed(&Arc::clone(&change.customer_id), Some(change)),
+                    Output::Expired(customer_id) => self.witness.changed(&customer_id, None),
+                    _ => {}
                 }
             }
         }
         if header.last {
             self.engine.commit();
+            self.witness.committed(&self.plan)?;
         }
         self.last = Some(header);
         Ok(())

@@ -16,14 +16,19 @@ pub(super) struct Args {
     /// The configuration; without it the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where input is gone before it was read (retention, truncation), go on after it and count it lost, instead of
+    /// stopping that partition
+    #[arg(long)]
+    accept_gap: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match load::config(args.config.as_deref()) {
+    let mut config = match load::config(args.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
+    config.kafka.accept_gap = args.accept_gap;
     logging::init(&config.telemetry.log, config.telemetry.json)?;
     let shutdown = Shutdown::default();
     shutdown.on_signals().context("listening for signals")?;

@@ -1,6 +1,7 @@
 //! What a replay came to, as a table for people.
 
 use crate::codec::Code;
+use crate::engine::Largest;
 use crate::journal::Counters;
 use crate::model::{Phase, Position};
 use crate::pipeline::{Observed, Partition, Plan};
@@ -63,10 +64,17 @@ impl Summary {
             }
         }
         let customers: usize = partitions.iter().map(|partition| partition.engine().customers()).sum();
-        eprint!("{}", self.table(plan, &Counters::from_values(counters), customers, took));
+        let largest = partitions.iter().filter_map(|partition| partition.engine().largest()).max();
+        eprint!("{}", self.table(plan, &Counters::from_values(counters), (customers, largest.as_ref()), took));
     }
 
-    fn table(&self, plan: &Plan, counters: &Counters, customers: usize, took: Duration) -> String {
+    fn table(
+        &self,
+        plan: &Plan,
+        counters: &Counters,
+        (customers, largest): (usize, Option<&Largest>),
+        took: Duration,
+    ) -> String {
         let touchpoints: u64 = counters.fates().iter().map(|(_, count)| count).sum();
         let mut text = String::new();
         let mut line = |name: &str, count: u64| {
@@ -78,6 +86,11 @@ impl Summary {
         }
         line("customers", customers as u64);
         line("customers forgotten", self.forgotten);
+        if let Some(Largest { bytes, touchpoints, items }) = largest {
+            line("largest customer bytes", *bytes as u64);
+            line("  touchpoints", *touchpoints);
+            line("  open items", *items as u64);
+        }
         line("clamped times", counters.clamped);
         for (source, count) in self.clamped.iter().filter(|_| plan.sources.len() > 1) {
             let name = plan.sources.get(usize::from(*source)).map_or("", |(name, _)| name.as_str());

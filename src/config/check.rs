@@ -164,6 +164,7 @@ fn rules(rules: &rules::Settings, checker: &mut Checker<'_>) {
     checker.between("rules.silent_after_bad.remembered", rules.silent_after_bad.remembered, -1, 1);
     checker.span("rules.silent_after_bad.silence", rules.silent_after_bad.silence, 3_600_000);
     checker.span("rules.silent_after_bad.usual_gap_max", rules.silent_after_bad.usual_gap_max, 60_000);
+    checker.span("rules.silent_after_bad.known_min", rules.silent_after_bad.known_min, 0);
     service_rules(rules, checker);
 }
 

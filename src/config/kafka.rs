@@ -50,6 +50,8 @@ pub struct Kafka {
     pub idle_ticks: bool,
     /// Records of a queue from which on its topic is not fetched, and down to which.
     pub queue_marks: Marks,
+    /// Input that is gone before it was read is passed over instead of stopping its partition (`run --accept-gap`).
+    pub accept_gap: bool,
     /// Longest graceful stop.
     pub drain_timeout: Span,
     /// Longest restore of a partition.
@@ -141,6 +143,7 @@ pub(super) fn kafka(raw: raw::Kafka, resolve: Resolve<'_>, problems: &mut Vec<Pr
         transaction_bytes_max: raw.transaction_bytes_max,
         transaction_timeout: raw.transaction_timeout,
         doubt_after: raw.doubt_after,
+        accept_gap: false,
         merge_wait_max: raw.merge_wait_max,
         idle_after: raw.idle_after,
         idle_ticks: raw.idle_ticks,

@@ -6,7 +6,7 @@ use super::customer::Customer;
 use super::figures::derive;
 use super::store::Store;
 use super::turn::{Turn, is_firing};
-use super::{EventRef, Gone, ImageError, Input, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
+use super::{EventRef, Gone, ImageError, Input, Largest, Limit, Output, Settings, Slot, TICK_TIMERS_MAX, Touched, Why};
 use super::{conversations, events, image, items, touch};
 use crate::model::{Scored, Timestamp, hash64};
 use std::borrow::Cow;
@@ -136,6 +136,18 @@ impl Engine {
     #[must_use]
     pub const fn customers(&self) -> usize {
         self.store.customers()
+    }
+
+    /// The customer with the longest image; none without customers. Reads every customer: for reports.
+    #[must_use]
+    pub fn largest(&self) -> Option<Largest> {
+        let slot = self.store.slots().max_by_key(|slot| self.store.packed(*slot).len())?;
+        let (packed, mut customer) = (self.store.packed(slot), Customer::default());
+        unpack(packed, &mut customer).then(|| Largest {
+            bytes: packed.len(),
+            touchpoints: customer.touchpoints,
+            items: customer.items.iter().filter(|item| item.is_open()).count(),
+        })
     }
 
     /// Open alerts by kind, in the order of `rules::TABLE`, own rules after it, as committed.

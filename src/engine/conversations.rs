@@ -50,7 +50,7 @@ pub(super) fn end(customer: &mut Customer, settings: &Settings, key: Option<u64>
         if let (Some(last), true) = (last, enough) {
             let weight = settings.timing.conversation_weight;
             let signal = Signal { score: whole(&conversation.turns), weight, source: SignalSource::Conversation };
-            touch::add_signal(customer, last, signal);
+            touch::add_signal(customer, settings, last, signal);
         }
     }
 }

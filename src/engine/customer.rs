@@ -10,8 +10,8 @@ use super::week::Quarter;
 use super::{contacts, sessions};
 use crate::model::time::DAY_MS;
 use crate::model::{Channel, EventHash, Evidence, Figures, Item, Micro, Name, Scored, Timestamp};
+use crate::rules::Kind;
 use crate::rules::lifecycle::State;
-use crate::rules::{self, Kind};
 use std::sync::Arc;
 
 /// Scored touchpoints remembered one by one, for evidence; older ones are in the remainder.
@@ -46,25 +46,57 @@ impl Mark {
 pub(super) struct Recent {
     pub(super) mark: Mark,
     pub(super) weight: Micro,
+    /// Hash of its conversation, session or order; 0 = none. `NO_EPISODE` = what the engine itself made of others.
+    pub(super) episode: u16,
 }
 
+/// Of a signal that is no touchpoint of its own.
+pub(super) const NO_EPISODE: u16 = u16::MAX;
+
 impl Recent {
+    /// Whether an episode may rest on it.
+    fn counts(&self) -> bool {
+        self.weight > Micro::ZERO && self.episode != NO_EPISODE
+    }
+
     /// The touchpoint with its own score.
     pub(super) fn own(&self) -> Mark {
         Mark { value: self.mark.value.over(self.weight), ..self.mark }
     }
 }
 
-/// Touchpoints that belong together, remembered by their peak and their end (`value` = score).
+/// Scored touchpoints that belong together, remembered by their peak and their end (`value` = score).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Episode {
     /// Hash of conversation, session or order; 0 = only time holds it together.
-    pub(super) key: u64,
+    pub(super) key: u16,
     pub(super) peak: Mark,
     pub(super) end: Mark,
 }
 
 impl Episode {
+    /// The last episode after one more touchpoint: it goes on, or a new one begins. What is older than the episode and
+    /// not part of it changes nothing.
+    pub(super) fn joined(last: Option<Self>, recent: &Recent, gap_ms: i64) -> Self {
+        let (key, mark) = (recent.episode, recent.own());
+        let anew = Self { key, peak: mark, end: mark };
+        let Some(mut episode) = last else { return anew };
+        let near = mark.time.since(episode.end.time).abs() <= gap_ms;
+        let same = if key != 0 && episode.key != 0 { key == episode.key } else { near };
+        if !same {
+            return if mark.time >= episode.end.time { anew } else { episode };
+        }
+        let intensity = |mark: &Mark| (mark.value.0.unsigned_abs(), mark.time, mark.event);
+        if intensity(&mark) > intensity(&episode.peak) {
+            episode.peak = mark;
+        }
+        if (mark.time, mark.event) >= (episode.end.time, episode.end.event) {
+            episode.end = mark;
+        }
+        episode.key = episode.key.max(key);
+        episode
+    }
+
     /// (peak + end) / 2.
     pub(super) const fn remembered(&self) -> Micro {
         Micro((self.peak.value.0 + self.end.value.0) / 2)
@@ -234,6 +266,7 @@ pub(super) struct Customer {
     pub(super) segment: Dated<Arc<str>>,
     pub(super) tier: Dated<Arc<str>>,
     pub(super) sessions: Vec<Session>,
+    /// The last one of what is no longer in `recent`.
     pub(super) episode: Option<Episode>,
     pub(super) conversations: Vec<Conversation>,
     pub(super) contacts: Vec<ContactMark>,
@@ -341,7 +374,6 @@ impl Customer {
 
     /// When something happens without a touchpoint: the earliest of all timers, always after `now`.
     pub(super) fn deadline(&self, settings: &Settings) -> Timestamp {
-        let rules = &settings.rules;
         let alerts = self.alerts.iter().filter_map(|alert| {
             let Some(lifecycle) = settings.lifecycle(alert.kind, &alert.detail).filter(|lifecycle| lifecycle.enabled)
             else {
@@ -364,7 +396,7 @@ impl Customer {
             .map(|last| last.time.plus(gap_ms));
         let items = super::pressure::deadline(self, settings, self.now);
         let own = super::own_rules::deadline(self, settings);
-        let others = [self.silence_deadline(rules), items, own];
+        let others = [self.silence_deadline(settings), items, own];
         let first = alerts.chain(journeys).chain(conversations).chain(others.into_iter().flatten()).min();
         let forget = self.forget_at(settings);
         first.map_or(forget, |first| first.min(forget)).max(self.now.plus(1))
@@ -383,11 +415,32 @@ impl Customer {
         }
     }
 
-    fn silence_deadline(&self, rules: &rules::Settings) -> Option<Timestamp> {
-        let rule = &rules.silent_after_bad;
-        let remembered_badly = self.episode.is_some_and(|episode| episode.remembered() <= rule.remembered);
+    fn silence_deadline(&self, settings: &Settings) -> Option<Timestamp> {
+        let rule = &settings.rules.silent_after_bad;
+        let remembered_badly =
+            || self.last_episode(settings).is_some_and(|episode| episode.remembered() <= rule.remembered);
         let deadline = self.latest.plus(rule.silence.0);
-        (rule.lifecycle.enabled && remembered_badly && deadline > self.now).then_some(deadline)
+        (rule.lifecycle.enabled && deadline > self.now && remembered_badly()).then_some(deadline)
+    }
+
+    /// The last episode. What is remembered one by one joins it in order of time, whatever the order of arrival.
+    pub(super) fn last_episode(&self, settings: &Settings) -> Option<Episode> {
+        let gap_ms = settings.timing.episode_gap.0;
+        let recent = self.recent.iter().filter(|recent| recent.counts());
+        recent.fold(self.episode, |last, recent| Some(Episode::joined(last, recent, gap_ms)))
+    }
+
+    /// Remembers a scored touchpoint; the oldest gives way, and joins the last episode of what came before.
+    pub(super) fn remember_scored(&mut self, settings: &Settings, recent: Recent) {
+        let key = |recent: &Recent| (recent.mark.time, recent.mark.event);
+        let at = self.recent.partition_point(|known| key(known) <= key(&recent));
+        self.recent.insert(at, recent);
+        if self.recent.len() > RECENT_MAX {
+            let oldest = self.recent.remove(0);
+            if oldest.counts() {
+                self.episode = Some(Episode::joined(self.episode, &oldest, settings.timing.episode_gap.0));
+            }
+        }
     }
 
     /// When it is forgotten.

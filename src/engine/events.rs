@@ -132,10 +132,11 @@ pub(super) fn has_alert(customer: &Customer, kind: Kind) -> bool {
 
 fn read_silence(turn: &mut Turn<'_>, customer: &mut Customer) {
     let rule = &turn.settings.rules.silent_after_bad;
-    let Some(episode) = customer.episode else { return };
+    let Some(episode) = customer.last_episode(turn.settings) else { return };
     let facts = silent_after_bad::Facts {
         remembered: episode.remembered(),
         silent_ms: customer.now.since(customer.latest),
+        known_ms: customer.latest.since(customer.first_seen),
         usual_gap_ms: customer.usual_gap_ms(),
     };
     let reading = silent_after_bad::read(rule, &facts);

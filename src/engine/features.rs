@@ -397,7 +397,7 @@ impl<'a> Moment<'a> {
             Source::Felt => Some(figures.felt.0),
             Source::Pressure => item.map(|item| pressure::pressure(item, settings, derived.at).0),
             Source::Effort => Some(contacts::effort(customer, settings).0.0),
-            Source::Remembered => customer.episode.map(|episode| episode.remembered().0),
+            Source::Remembered => customer.last_episode(settings).map(|episode| episode.remembered().0),
             Source::Risk(at) => {
                 let (_, outcome) = settings.outcomes.get(at)?;
                 item.filter(|item| outcome.is_about(item.item.item_type))

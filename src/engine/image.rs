@@ -10,7 +10,7 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Recent, Session,
+    AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Session,
 };
 use super::week::QUARTER_MS;
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
@@ -20,7 +20,7 @@ use crate::rules::lifecycle::State;
 pub(super) use super::image_read::read;
 
 /// Version of the format.
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ impl Writer<'_> {
         self.lists(&customer.recent, |writer, recent| {
             writer.mark(&recent.mark);
             writer.i64(recent.weight.0);
+            writer.out.extend_from_slice(&recent.episode.to_le_bytes());
         });
         self.section(!customer.seen.is_empty(), |writer| put_bytes(writer.out, customer.seen.as_flattened()));
         self.options(customer.stage.as_ref(), |writer, (time, stage)| {
@@ -94,9 +95,9 @@ impl Writer<'_> {
         }
         self.lists(&customer.sessions, Self::session);
         self.options(customer.episode.as_ref(), |writer, episode| {
-            put_hash(writer.out, episode.key);
-            writer.own_mark(&customer.recent, &episode.peak);
-            writer.own_mark(&customer.recent, &episode.end);
+            writer.out.extend_from_slice(&episode.key.to_le_bytes());
+            writer.mark(&episode.peak);
+            writer.mark(&episode.end);
         });
         self.lists(&customer.conversations, Self::conversation);
         self.lists(&customer.contacts, Self::contact);
@@ -178,18 +179,6 @@ impl Writer<'_> {
 
     fn options<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
         self.section(value.is_some(), |writer| value.into_iter().for_each(|value| write(writer, value)));
-    }
-
-    /// A touchpoint with its own score: mostly one of the recent ones, by its place plus 1; 0 = in full.
-    fn own_mark(&mut self, recent: &[Recent], mark: &Mark) {
-        let same = |recent: &Recent| recent.mark.event == mark.event && recent.own() == *mark;
-        match recent.iter().position(same) {
-            Some(place) => self.u64(place as u64 + 1),
-            None => {
-                self.u64(0);
-                self.mark(mark);
-            }
-        }
     }
 
     #[inline]

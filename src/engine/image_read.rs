@@ -47,7 +47,8 @@ impl Parser<'_> {
             customer.panes.read(&mut self.reader)?;
         }
         self.lists(&mut customer.recent, |parser| {
-            Ok(Recent { mark: parser.mark()?, weight: Micro(parser.reader.i64()?) })
+            let (mark, weight) = (parser.mark()?, Micro(parser.reader.i64()?));
+            Ok(Recent { mark, weight, episode: parser.reader.u16()? })
         })?;
         if self.section() {
             let (seen, []) = self.reader.bytes()?.as_chunks() else { return Err(Damaged) };
@@ -58,11 +59,8 @@ impl Parser<'_> {
             *text = self.options(|parser| Ok((parser.time()?, parser.text()?)))?;
         }
         self.lists(&mut customer.sessions, Self::session)?;
-        let recent = &customer.recent;
-        customer.episode = self.options(|parser| {
-            let (key, peak) = (parser.reader.hash()?, parser.own_mark(recent)?);
-            Ok(Episode { key, peak, end: parser.own_mark(recent)? })
-        })?;
+        customer.episode = self
+            .options(|parser| Ok(Episode { key: parser.reader.u16()?, peak: parser.mark()?, end: parser.mark()? }))?;
         self.lists(&mut customer.conversations, Self::conversation)?;
         self.lists(&mut customer.contacts, Self::contact)
     }
@@ -131,13 +129,6 @@ impl Parser<'_> {
     #[inline]
     fn options<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Damaged>) -> Result<Option<T>, Damaged> {
         if self.section() { read(self).map(Some) } else { Ok(None) }
-    }
-
-    fn own_mark(&mut self, recent: &[Recent]) -> Result<Mark, Damaged> {
-        match usize::try_from(self.reader.u64()?).map_err(|_| Damaged)?.checked_sub(1) {
-            Some(place) => recent.get(place).map(Recent::own).ok_or(Damaged),
-            None => self.mark(),
-        }
     }
 
     #[inline]

@@ -10,7 +10,8 @@
 //!
 //! An item closes once, at the earliest touchpoint that closes it. What comes within the lateness after that still belongs
 //! to it; it is kept for twice the lateness, then counted in `past` and dropped. Later touchpoints of the same id begin
-//! a new item. Limits: `limits.open_items_max` items (the one silent for longest gives way and is reported), 64 actions each.
+//! a new item. Limits: `limits.open_items_max` items (the one silent for longest when another arrives gives way and is
+//! reported: this alone depends on the order of arrival), 64 actions each.
 
 use super::customer::{Customer, Dated, Mark};
 use super::settings::{Measure, Settings};

@@ -44,6 +44,17 @@ pub use cards::Served;
 pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
+/// How large the largest customer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Largest {
+    /// Of its image.
+    pub bytes: usize,
+    /// It ever had.
+    pub touchpoints: u64,
+    /// Open now.
+    pub items: usize,
+}
+
 /// What the engine takes. The journal stores exactly these, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(

@@ -1,7 +1,7 @@
 //! What a touchpoint does to a customer's state: evidence, sessions, episodes, conversations, stage.
 //! What it means for rules is in [`super::events`].
 
-use super::customer::{Customer, Episode, Mark, RECENT_MAX, Recent};
+use super::customer::{Customer, Mark, NO_EPISODE, Recent};
 use super::items::Taken;
 use super::settings::Settings;
 use super::{contacts, context, conversations, sessions, week};
@@ -88,45 +88,17 @@ fn add_signals(
         weight += signal.weight;
     }
     if weight > Micro::ZERO || taken.may_keep {
-        remember(customer, Recent { mark: Mark::of(scored, sum), weight });
+        let episode = [scored.conversation_id, scored.session_id, scored.order_id].into_iter().flatten().next();
+        let episode = episode.map_or(0, |id| hash16(id.as_bytes()));
+        customer.remember_scored(settings, Recent { mark: Mark::of(scored, sum), weight, episode });
     }
-    if weight == Micro::ZERO {
-        return None;
-    }
-    let mark = Mark::of(scored, sum.over(weight));
-    let key = [scored.conversation_id, scored.session_id, scored.order_id].into_iter().flatten().next();
-    join_episode(customer, settings, key.map_or(0, |id| hash64(id.as_bytes())), mark);
-    Some(mark)
+    (weight > Micro::ZERO).then(|| Mark::of(scored, sum.over(weight)))
 }
 
-fn remember(customer: &mut Customer, recent: Recent) {
-    insert_in_order(&mut customer.recent, recent, |recent| (recent.mark.time, recent.mark.event));
-    if customer.recent.len() > RECENT_MAX {
-        customer.recent.remove(0);
-    }
-}
-
-fn join_episode(customer: &mut Customer, settings: &Settings, key: u64, mark: Mark) {
-    let Some(episode) = &mut customer.episode else {
-        customer.episode = Some(Episode { key, peak: mark, end: mark });
-        return;
-    };
-    let near = mark.time.since(episode.end.time).abs() <= settings.timing.episode_gap.0;
-    let same = if key != 0 && episode.key != 0 { key == episode.key } else { near };
-    if !same {
-        if mark.time >= episode.end.time {
-            *episode = Episode { key, peak: mark, end: mark };
-        }
-        return;
-    }
-    let intensity = |mark: &Mark| (mark.value.0.unsigned_abs(), mark.time, mark.event);
-    if intensity(&mark) > intensity(&episode.peak) {
-        episode.peak = mark;
-    }
-    if (mark.time, mark.event) >= (episode.end.time, episode.end.event) {
-        episode.end = mark;
-    }
-    episode.key = episode.key.max(key);
+/// Tells the conversations, sessions and orders of a handful of touchpoints apart; never 0 or `NO_EPISODE`.
+fn hash16(bytes: &[u8]) -> u16 {
+    let [low, high, ..] = hash64(bytes).to_le_bytes();
+    u16::from_le_bytes([low, high]).clamp(1, NO_EPISODE - 1)
 }
 
 /// Puts a value where its key belongs: in order of event time, whatever the order of arrival.
@@ -136,8 +108,8 @@ pub(super) fn insert_in_order<T, K: Ord>(values: &mut Vec<T>, value: T, key: imp
 }
 
 /// Adds a signal the engine made itself, at the touchpoint it rests on.
-pub(super) fn add_signal(customer: &mut Customer, mark: Mark, signal: Signal) {
+pub(super) fn add_signal(customer: &mut Customer, settings: &Settings, mark: Mark, signal: Signal) {
     customer.panes.add(customer.now, mark.time, signal);
     let mark = Mark { value: signal.score.times(signal.weight), ..mark };
-    remember(customer, Recent { mark, weight: signal.weight });
+    customer.remember_scored(settings, Recent { mark, weight: signal.weight, episode: NO_EPISODE });
 }

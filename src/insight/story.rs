@@ -38,16 +38,42 @@ fn happened(change: &AlertChange) -> String {
     match change.phase {
         Phase::Opened => format!("opened, {severity}: {figure}"),
         Phase::Updated => format!("updated, now {severity}: {figure}"),
-        Phase::Resolved => {
-            let reason = change.reason.unwrap_or("closed").replace('_', " ");
-            format!("resolved ({reason}): {figure}")
-        }
+        Phase::Resolved => format!("resolved: {}; {figure}", ended(change.reason.unwrap_or("closed"))),
     }
+}
+
+/// Why an alert ended.
+fn ended(reason: &str) -> String {
+    let words = match reason {
+        "closed" => "nothing more is expected of it",
+        "kept" => "the promise was kept",
+        "broken" => "the promise was taken back",
+        "answered" => "the customer has an answer",
+        "risk_fell" => "the risk fell",
+        "effort_fell" => "it became less effort",
+        "purchase" => "the customer bought",
+        "activity" => "the customer is back",
+        "completed" => "it was completed",
+        "recovered" => "it was made good",
+        "perception_recovered" => "the customer feels better",
+        "expectation_met" => "experience is as expected again",
+        "no_further_contact" => "the customer did not have to ask again",
+        "session_ended" => "the session ended",
+        "condition_over" => "its condition holds no more",
+        "expired" => "it stood for as long as it may",
+        "rule_removed" => "its rule is gone from the configuration",
+        "forgotten" => "the customer was silent for long and is forgotten",
+        other => return other.replace('_', " "),
+    };
+    words.to_owned()
 }
 
 /// The figure, what it was and what it is compared with.
 fn figure(change: &AlertChange) -> String {
     let AlertChange { after, threshold, .. } = change;
+    if change.figure == "days_overdue" {
+        return overdue(*after);
+    }
     let before = change.before.map(|before| format!("before {before}, ")).unwrap_or_default();
     let words = match &*change.figure {
         "perception" => "how the customer feels, good above zero",
@@ -56,7 +82,6 @@ fn figure(change: &AlertChange) -> String {
         "stars" => "stars given",
         "ces" => "answer on how easy it was",
         "days_late" => "days later than promised",
-        "days_overdue" => "days overdue",
         "refused_payments" => "refused payments",
         "failures" => "failures",
         "score" => "how the touchpoint felt, good above zero",
@@ -74,7 +99,16 @@ fn figure(change: &AlertChange) -> String {
         other => other,
     };
     let chance = change.chance.as_ref().map(|chance| format!("{}; ", likely(chance))).unwrap_or_default();
-    format!("{chance}{words}: {after} ({before}threshold {threshold})")
+    format!("{chance}{words}: {after} ({before}alert at {threshold})")
+}
+
+/// How far something is past its time.
+fn overdue(days: Micro) -> String {
+    match days {
+        Micro::ZERO => "its time is up".to_owned(),
+        Micro::ONE => "1 day past its time".to_owned(),
+        days => format!("{days} days past its time"),
+    }
 }
 
 /// `chance 63.1 %; of such cases 58–67 % turned out so`.
@@ -107,19 +141,38 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
     let label = label.map_or("", |label| settings.catalogue.text(label));
     match term {
         TermKind::Due if figure == "days_overdue" => {
-            format!("the promised {label}, beyond its time; since {touchpoint}")
+            format!("no {label}, {}; since {touchpoint}", until(evidence, settings))
         }
         TermKind::Due if figure == "wait_seconds" => format!("no {label} yet; since {touchpoint}"),
-        TermKind::Due => {
-            format!("the promised {label}: how much of its time is used up or exceeded; since {touchpoint}")
-        }
-        TermKind::LongWait => format!("the wait for {label}: how unusually long it is; since {touchpoint}"),
-        TermKind::NoAnswer => format!("no {label} from the customer: how unusually long it takes; since {touchpoint}"),
+        TermKind::Due => format!("{label}: {}; since {touchpoint}", used(evidence, settings)),
+        TermKind::LongWait => format!("{label}: an unusually long wait; since {touchpoint}"),
+        TermKind::NoAnswer => format!("no {label} from the customer for unusually long; since {touchpoint}"),
         TermKind::Size => format!("the size of it: {label}"),
         TermKind::Perception => format!("how the customer felt lately; last: {touchpoint}"),
         TermKind::Average => "the average case".to_owned(),
         TermKind::Feature => feature(label, evidence.value, settings),
         TermKind::Rhythm => "the time since the last purchase".to_owned(),
+    }
+}
+
+/// What passed without the promise being kept.
+fn until(evidence: &Evidence, settings: &Settings) -> &'static str {
+    let promise = evidence.term.and_then(|(_, label)| settings.catalogue.promise(label?));
+    if promise.is_some_and(|promise| promise.dated) {
+        "the promised time is over"
+    } else {
+        "longer than such waits take"
+    }
+}
+
+/// How the time that was promised is used.
+fn used(evidence: &Evidence, settings: &Settings) -> &'static str {
+    if evidence.contribution > settings.risk.used {
+        "later than promised"
+    } else if evidence.contribution < Micro::ZERO {
+        "came in time"
+    } else {
+        "the promised time is being used up"
     }
 }
 

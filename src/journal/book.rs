@@ -122,13 +122,13 @@ impl Book {
         &mut self.working
     }
 
-    /// Sets where a source starts: known before the first record, and no more than that.
+    /// Sets where a source goes on. Its start is known before the first record, and no more than that; where records are
+    /// gone, the current transaction passes over them: offsets without entries and without a fate.
     pub fn start_at(&mut self, source: usize, offset: i64) {
-        for meta in [&mut self.committed, &mut self.working] {
-            if let Some(position) = meta.positions.get_mut(source) {
-                *position = Some(offset);
-            }
-        }
+        let (committed, working) = (self.committed.positions.get_mut(source), self.working.positions.get_mut(source));
+        let (Some(committed), Some(working)) = (committed, working) else { return };
+        committed.get_or_insert(offset);
+        *working = Some(offset);
     }
 
     /// Bytes of entries in the current transaction.

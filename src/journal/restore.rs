@@ -48,7 +48,7 @@ pub enum Refusal {
     },
     /// Transactions are missing.
     #[error(
-        "journal: seq {found} where {expected} was expected; transactions are missing (retention below the age of the checkpoint?): `touchline recover --from-input`, or `touchline reset`"
+        "journal: seq {found} where {expected} was expected; transactions are missing (retention below the age of the checkpoint?): restore the topic from a backup, or begin anew with `touchline reset`"
     )]
     Gap {
         /// Of the record.
@@ -96,7 +96,7 @@ pub enum Refusal {
     Engine(u64),
     /// The end of the journal is missing.
     #[error(
-        "journal: it ends at seq {journal}, an image or checkpoint already holds seq {image}; its end is lost: `touchline recover --from-input`"
+        "journal: it ends at seq {journal}, an image or checkpoint already holds seq {image}; its end is lost: restore the topic from a backup, or begin anew with `touchline reset`"
     )]
     TailLost {
         /// Last of the journal.

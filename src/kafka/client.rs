@@ -20,7 +20,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Builds the settings of every client from `[kafka]`.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ impl Clients {
     #[must_use]
     pub fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // The client's own 10 s make every outage that much longer.
+        config.set("reconnect.backoff.max.ms", "1000");
         config.set("client.id", "touchline");
         set_all(&mut config, &self.kafka.properties);
         config.set("bootstrap.servers", &self.kafka.bootstrap_servers);
@@ -164,7 +167,8 @@ impl Clients {
     }
 
     /// The consumer group.
-    pub(super) fn group(&self) -> &str {
+    #[must_use]
+    pub fn group(&self) -> &str {
         &self.kafka.group_id
     }
 
@@ -233,5 +237,18 @@ pub(super) fn log_error(error: &KafkaError, reason: &str) {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
         return;
     }
-    tracing::warn!(%error, reason, "kafka client reports an error and goes on");
+    // While brokers are away, every client says so several times a second.
+    static TOLD: Mutex<BTreeMap<Option<i32>, (Instant, u64)>> = Mutex::new(BTreeMap::new());
+    let now = Instant::now();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let (at, unsaid) = told.entry(error.rdkafka_error_code().map(|code| code as i32)).or_insert((now, 0));
+    if *at > now {
+        *unsaid += 1;
+        return;
+    }
+    tracing::warn!(%error, reason, unsaid = *unsaid, "kafka client reports an error and goes on");
+    (*at, *unsaid) = (now + TOLD_EVERY, 0);
 }
+
+/// How often the same error is told, at most.
+const TOLD_EVERY: Duration = Duration::from_secs(5);

@@ -84,10 +84,14 @@ impl Worker<'_> {
             let (first, next) = self.patiently(|worker| worker.fetch.watermarks(at, index))?;
             let known = partition.next_offset(source).or_else(|| committed.offsets.get(at).copied().flatten());
             match known {
+                Some(offset) if offset < first && self.shell.kafka.accept_gap => {
+                    self.pass_over(&mut partition, source, (offset, first));
+                    is_start_due = true;
+                }
                 Some(offset) if offset < first => {
                     stop = Some(format!(
                         "input_truncated: {topic}-{index} begins at {first}, the next record is {offset}: \
-                         {} records are gone",
+                         {} records are gone; `run --accept-gap` goes on without them",
                         first - offset
                     ));
                 }
@@ -111,6 +115,14 @@ impl Worker<'_> {
             self.stop(index, &reason);
         }
         Ok(())
+    }
+
+    /// Goes on after what is gone.
+    fn pass_over(&self, partition: &mut Partition, source: u16, (from, to): (i64, i64)) {
+        partition.start_at(source, to);
+        let topic = self.shell.topics.inputs.get(usize::from(source)).map_or("", String::as_str);
+        tracing::warn!(topic, from, to, "input is gone before it was read: goes on after it");
+        self.shell.signals.lost(u64::try_from(to - from).unwrap_or(0));
     }
 
     fn patiently<T>(&self, call: impl Fn(&Self) -> Result<T, Error>) -> Result<T, Error> {
@@ -144,19 +156,27 @@ impl Worker<'_> {
         self.fetch.assign(&positions)
     }
 
-    /// The broker has no record at a wanted offset: finds whose, and stops them.
-    pub(super) fn stop_truncated(&mut self, source: usize) -> Result<(), Error> {
+    /// The broker has no record at a wanted offset: finds whose, and stops them or passes over what is gone.
+    pub(super) fn truncated(&mut self, source: usize) -> Result<(), Error> {
         let mut gone = Vec::new();
         for (index, owned) in &self.owned {
             let (first, next) = self.patiently(|worker| worker.fetch.watermarks(source, *index))?;
             let wanted = owned.positions().get(source).copied().unwrap_or(first);
             if wanted < first || wanted > next {
-                let topic = self.shell.topics.inputs.get(source).map_or("", String::as_str);
-                gone.push((*index, format!("input_truncated: {topic}-{index} holds {first} to {next}, not {wanted}")));
+                gone.push((*index, wanted, (first, next)));
             }
         }
-        for (index, reason) in gone {
-            self.stop(index, &reason);
+        for (index, wanted, (first, next)) in gone {
+            if wanted < first && self.shell.kafka.accept_gap {
+                let Some(mut owned) = self.owned.remove(&index) else { continue };
+                self.pass_over(&mut owned.partition, u16::try_from(source).unwrap_or(u16::MAX), (wanted, first));
+                owned.is_start_due = true;
+                self.begun.get_or_insert_with(Instant::now);
+                self.owned.insert(index, owned);
+            } else {
+                let topic = self.shell.topics.inputs.get(source).map_or("", String::as_str);
+                self.stop(index, &format!("input_truncated: {topic}-{index} holds {first} to {next}, not {wanted}"));
+            }
         }
         self.refetch()
     }

@@ -7,6 +7,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -228,6 +229,45 @@ pub fn create(
         created.push(topic);
     }
     Ok(created)
+}
+
+/// Forgets everything the group knows: its offsets, and the topics its state is in, which are created anew, empty.
+///
+/// # Errors
+/// When somebody is still in the group (nothing was done then), or names what could not be done.
+pub fn reset(clients: &Clients, topics: &Topics, partitions: i32, replication: i32) -> Result<(), Error> {
+    let group = clients.group();
+    let deleted = with_admin(clients, async |admin, options| admin.delete_groups(&[group], options).await)?;
+    for result in deleted.map_err(Error::client("deleting the group"))? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+            Err((_, RDKafkaErrorCode::NonEmptyGroup)) => {
+                return Err(Error::Refused(format!("group {group} has members: stop every instance first")));
+            }
+            Err((_, code)) => return Err(Error::Refused(format!("group {group} cannot be deleted: {code}"))),
+        }
+    }
+    let state = [topics.images.as_str(), topics.journal.as_str()];
+    let deleted = with_admin(clients, async |admin, options| admin.delete_topics(&state, options).await)?;
+    for result in deleted.map_err(Error::client("deleting topics"))? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((topic, code)) => return Err(Error::Refused(format!("{topic}: cannot be deleted: {code}"))),
+        }
+    }
+    // Deleting goes on in the background.
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let counts = partition_counts(clients, topics)?;
+        if state.iter().all(|topic| !counts.contains_key(*topic)) {
+            create(clients, topics, &counts, partitions, replication)?;
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::Refused("the topics are not deleted yet; run this again".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The commands of Kafka's own tools that create the topics of ours and grant `user` what it needs, for clusters where

@@ -184,7 +184,7 @@ impl<'a> Worker<'a> {
                 }
                 Fetched::Nothing => return Ok(fetched),
                 Fetched::OutOfRange => {
-                    self.stop_truncated(source)?;
+                    self.truncated(source)?;
                     return Ok(fetched);
                 }
             }

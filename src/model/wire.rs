@@ -178,6 +178,17 @@ impl<'a> Reader<'a> {
         Ok(*bytes)
     }
 
+    /// A 16-bit hash.
+    ///
+    /// # Errors
+    /// At the end.
+    #[inline]
+    pub fn u16(&mut self) -> Result<u16, Damaged> {
+        let (bytes, rest) = self.rest.split_first_chunk::<2>().ok_or(Damaged)?;
+        self.rest = rest;
+        Ok(u16::from_le_bytes(*bytes))
+    }
+
     /// A 64-bit hash.
     ///
     /// # Errors

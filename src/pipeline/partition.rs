@@ -110,7 +110,7 @@ impl Partition {
         self.experience_muted = true;
     }
 
-    /// Sets where a source starts, before its first record: a group without offsets.
+    /// Sets where a source starts, before its first record, or where it goes on when what lies before is gone.
     pub fn start_at(&mut self, source: u16, next_offset: i64) {
         self.book.start_at(usize::from(source), next_offset);
     }

@@ -15,7 +15,7 @@ pub const ROW: Row = Row {
     kind: Kind::OutcomeRisk,
     name: "outcome_risk",
     version: 1,
-    summary: "the risk of a configured outcome crossed its threshold",
+    summary: "an outcome to foresee has become likely",
 };
 
 /// `[rules.outcome_risk]`. Severity and thresholds are those of the outcome.

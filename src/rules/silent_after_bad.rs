@@ -1,7 +1,8 @@
 //! `silent_after_bad`: a customer who was active went quiet after a bad episode.
 //!
 //! The last episode is remembered at ≤ −0.4 (mean of its peak and its end, Kahneman's rule), nothing came for 14 days,
-//! and the usual gap between touchpoints is ≤ 7 days. Found by a timer; closed by any activity.
+//! and the usual gap between touchpoints is ≤ 7 days. What is usual does not show within hours: three messages about one
+//! matter make nobody a regular, so the customer must have been seen for 3 days. Found by a timer; closed by any activity.
 
 use super::{Kind, Lifecycle, Reading, Row, Verdict, Words, open};
 use crate::model::{Micro, time::Span};
@@ -25,8 +26,10 @@ pub struct SilentAfterBad {
     pub remembered: Micro,
     /// … nothing for this long …
     pub silence: Span,
-    /// … although the usual gap is at most this.
+    /// … although the usual gap is at most this …
     pub usual_gap_max: Span,
+    /// … of a customer seen for at least this long.
+    pub known_min: Span,
 }
 
 impl SilentAfterBad {
@@ -35,8 +38,8 @@ impl SilentAfterBad {
     pub fn words(&self) -> Words {
         Words {
             opens: format!(
-                "the last episode is remembered at or below {} and nothing comes for {}, although touchpoints usually are at most {} apart",
-                self.remembered, self.silence, self.usual_gap_max
+                "the last episode is remembered at or below {} and nothing comes for {}, although touchpoints usually, over {} or more, are at most {} apart",
+                self.remembered, self.silence, self.known_min, self.usual_gap_max
             ),
             closes: "the customer is back".to_owned(),
         }
@@ -50,6 +53,8 @@ pub struct Facts {
     pub remembered: Micro,
     /// Time since the last touchpoint.
     pub silent_ms: i64,
+    /// Time from the first to the last touchpoint.
+    pub known_ms: i64,
     /// Mean time between touchpoints; none with fewer than two.
     pub usual_gap_ms: Option<i64>,
 }
@@ -59,7 +64,8 @@ pub struct Facts {
 #[must_use]
 pub fn read(settings: &SilentAfterBad, facts: &Facts) -> Reading {
     let opens_ms = settings.silence.0..=settings.silence.0.saturating_add(settings.lifecycle.hold.0);
-    let active = facts.usual_gap_ms.is_some_and(|gap_ms| gap_ms <= settings.usual_gap_max.0);
+    let is_known = facts.known_ms >= settings.known_min.0;
+    let active = is_known && facts.usual_gap_ms.is_some_and(|gap_ms| gap_ms <= settings.usual_gap_max.0);
     let verdict = if facts.silent_ms < settings.silence.0 {
         Verdict::Close("activity")
     } else if active && facts.remembered <= settings.remembered && opens_ms.contains(&facts.silent_ms) {

@@ -21,6 +21,13 @@ pub(super) struct Order {
     pub(super) placed_at: i64,
 }
 
+impl Order {
+    /// The promised day: the evening of the second day.
+    const fn due_at(&self) -> i64 {
+        (self.placed_at.div_euclid(DAY_MS) + 2) * DAY_MS + 18 * HOUR_MS
+    }
+}
+
 /// How a support contact goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -140,6 +147,7 @@ impl<'a> Life<'a> {
             draft.order = Some(order.number);
             draft.product = Some(order.product);
             draft.amount_minor = Some(amount_minor);
+            draft.due_at = Some(order.due_at());
         });
         order
     }
@@ -161,10 +169,10 @@ impl<'a> Life<'a> {
         });
     }
 
-    /// Ships and delivers an order, promised for the evening of the second day: (delivered at, whole days late).
+    /// Ships and delivers an order: (delivered at, whole days late).
     /// `late_percent`: how likely the carrier's incident hits it.
     pub(super) fn deliver(&mut self, order: Order, late_percent: u64) -> (i64, i64) {
-        let due_at = (order.placed_at.div_euclid(DAY_MS) + 2) * DAY_MS + 18 * HOUR_MS;
+        let due_at = order.due_at();
         let days_late = if self.incidents.carrier.at(due_at) && self.random.percent(late_percent) {
             self.random.between(2, 4)
         } else {
@@ -174,12 +182,17 @@ impl<'a> Life<'a> {
             due_at - self.random.between(HOUR_MS, 8 * HOUR_MS) + days_late * DAY_MS + days_late.min(1) * 9 * HOUR_MS;
         let back = self.now;
         self.at(order.placed_at + 20 * HOUR_MS).about_order(Channel::Fulfilment, "order_shipped", order);
-        self.at(delivered_at).push(Channel::Fulfilment, "order_delivered", |draft| {
-            draft.order = Some(order.number);
-            draft.due_at = Some(due_at);
-        });
+        self.at(delivered_at).arrives(order);
         self.now = back;
         (delivered_at, days_late)
+    }
+
+    /// The order arrives, in time or not.
+    pub(super) fn arrives(&mut self, order: Order) {
+        self.push(Channel::Fulfilment, "order_delivered", |draft| {
+            draft.order = Some(order.number);
+            draft.due_at = Some(order.due_at());
+        });
     }
 
     /// Answers a survey.

@@ -231,10 +231,12 @@ fn let_down_regular(life: &mut Life<'_>) {
     for _ in 0..3 {
         let session = life.browse(Channel::Web);
         let order = life.order(Channel::Web, session);
-        life.rest(20, 30);
+        let (delivered_at, _) = life.deliver(order, 0);
+        life.at(delivered_at);
+        life.rest(1, 6);
         life.survey(Channel::Email, Instrument::Csat, 5, Mood::Praise, order.product);
         life.survey(Channel::Review, Instrument::Stars, 5, Mood::Praise, order.product);
-        life.rest(20, 28);
+        life.rest(4, 12);
     }
     life.rest(5 * 24, 6 * 24);
     let order = cancelled_order(life, 10, 20);
@@ -271,6 +273,8 @@ fn chaser(life: &mut Life<'_>) {
         life.chat(Channel::Messaging, "delivery", &[Mood::Failed, Mood::Late], order);
         life.rest(1, 3);
         life.survey(Channel::Support, Instrument::Ces, 2, Mood::Failed, order.product);
-        life.rest(120, 160);
+        life.rest(30, 60);
+        life.arrives(order);
+        life.rest(80, 120);
     }
 }

@@ -221,6 +221,7 @@ catalogue! {
     Counter merge_forced_total() "Records taken without waiting longer for a slower topic";
     Counter transactions_total(outcome: OUTCOMES) "Transactions ended";
     Histogram(SECONDS_SHORT) transaction_duration_seconds() "From the first record of a transaction to its end";
+    Counter records_lost_total() "Input records that were gone before they were read, with run --accept-gap; those of an aborted transaction count again";
     Counter producer_recreated_total() "Producers thrown away and initialised anew";
     Counter images_total() "State images and tombstones written";
     Counter journal_bytes_total() "Bytes of journal written";

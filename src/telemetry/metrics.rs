@@ -142,6 +142,10 @@ impl Signals for Metrics {
         self.transaction_duration_seconds().observe(took.as_secs_f64());
     }
 
+    fn lost(&self, records: u64) {
+        self.records_lost_total().inc_by(records);
+    }
+
     fn producer_recreated(&self) {
         self.producer_recreated_total().inc();
     }
@@ -226,6 +230,7 @@ mod tests {
         metrics.transaction(Outcome::Aborted, Duration::from_millis(30));
         metrics.restored(1_000, Duration::from_secs(2));
         metrics.producer_recreated();
+        metrics.lost(3);
         metrics.merge_forced(9);
         let text = metrics.render(&Status::new(0)).expect("valid");
         for line in [
@@ -258,6 +263,7 @@ mod tests {
             "restore_records_total 1000",
             "restore_duration_seconds_sum 2",
             "producer_recreated_total 1",
+            "records_lost_total 3",
             "merge_forced_total 9",
         ] {
             let line = format!("touchline_{line}");

@@ -35,21 +35,24 @@ def free_port():
 
 
 class Broker:
-    """Started by `with`; its data goes with it."""
+    """Started by `with`. Who connects to `direct` stays there; who connects to `port` is sent on to `advertised`, where
+    a proxy may stand."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, abort_interval_ms=1_000):
         self.folder = pathlib.Path(folder)
-        port, controller_port = free_port(), free_port()
-        self.address = f"127.0.0.1:{port}"
+        direct_port, self.port, controller_port = free_port(), free_port(), free_port()
+        self.direct = f"127.0.0.1:{direct_port}"
+        self.advertised_port = free_port()
         properties = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listeners": f"DIRECT://{self.direct},PROXIED://127.0.0.1:{self.port},"
+            f"CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": f"DIRECT://{self.direct},PROXIED://127.0.0.1:{self.advertised_port}",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "DIRECT",
             "log.dirs": self.folder / "data",
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 8,
@@ -60,7 +63,7 @@ class Broker:
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": abort_interval_ms,
             "auto.create.topics.enable": "false",
         }
         self.properties = self.folder / "server.properties"
@@ -70,23 +73,32 @@ class Broker:
     def java(self, *arguments):
         return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{libraries()}/*", *map(str, arguments)]
 
-    def __enter__(self):
-        format_ = ["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", self.properties]
+    def start(self):
+        """Answers when it accepts connections."""
         with open(self.folder / "broker.log", "ab") as log:
-            out = {"stdout": log, "stderr": log}
-            subprocess.run(self.java("kafka.tools.StorageTool", *format_), check=True, **out)
-            self.process = subprocess.Popen(self.java("kafka.Kafka", self.properties), **out)
+            command = self.java("kafka.Kafka", self.properties)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 90
-        host, port = self.address.split(":")
+        host, port = self.direct.split(":")
         while True:
             try:
                 socket.create_connection((host, int(port)), 1).close()
-                return self
+                return
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     raise RuntimeError(f"the broker did not start; see {self.folder}/broker.log")
                 time.sleep(0.1)
 
-    def __exit__(self, *_):
+    def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def __enter__(self):
+        format_ = ["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", self.properties]
+        with open(self.folder / "broker.log", "ab") as log:
+            subprocess.run(self.java("kafka.tools.StorageTool", *format_), check=True, stdout=log, stderr=log)
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()

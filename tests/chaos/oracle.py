@@ -9,6 +9,15 @@ PARTITIONS = 4
 TIMER_GRACE_MS = 60_000
 
 
+def is_touchpoint(value):
+    """Whether a record of the simulator's is none of its bad ones."""
+    try:
+        touchpoint = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(touchpoint, dict) and touchpoint.get("source") != "hostile"
+
+
 def lines(records):
     """Values of records by partition."""
     by_partition = collections.defaultdict(list)
@@ -40,6 +49,18 @@ def equal_to_journal(live, replayed):
     return [f"{len(expected)} committed alerts, {len(replayed)} replayed; the first difference is at {at}"]
 
 
+def equal_to_reader(live, seen):
+    """A reader of committed records during the run saw what is there now, in the same order."""
+    problems = []
+    for partition in range(PARTITIONS):
+        expected, found = live[partition], seen[partition]
+        if expected != found:
+            pairs = enumerate(zip(expected, found))
+            at = next((at for at, (one, other) in pairs if one != other), min(len(expected), len(found)))
+            problems.append(f"partition {partition}: {len(expected)} alerts, {len(found)} seen; differ from {at} on")
+    return problems
+
+
 def equal_to_files(live, replayed, watermarks):
     """Per customer, the alerts are those of an engine fed a file of the same records in the order of the merge. A file
     has an end, so its last timers fire there; the service waits for the grace to pass."""
@@ -57,6 +78,18 @@ def equal_to_files(live, replayed, watermarks):
         if any(alert["event_time"] <= min(watermarks.values()) - TIMER_GRACE_MS for alert in alerts):
             problems.append("a customer has no alert and should")
     return problems if found else ["no alert was committed: nothing is shown"]
+
+
+def current_experience(records, replayed):
+    """The newest experience of each customer on the topic is the newest the journal replays to."""
+    current = {(record.partition, record.key): record.value for record in records}
+    current = sorted(value for value in current.values() if value is not None)
+    expected = {}
+    for value in replayed:
+        expected[json.loads(value)["customer_id"]] = value
+    if not expected:
+        return ["no experience was replayed: nothing is shown"]
+    return [] if current == sorted(expected.values()) else [f"{len(current)} customers, {len(expected)} replayed"]
 
 
 def journal_is_whole(records, ends, sources):

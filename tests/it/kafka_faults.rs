@@ -2,6 +2,7 @@
 //! instances of one name, an instance that was away.
 
 use crate::broker::{self, Record, wait_until};
+use crate::command::touchline;
 use crate::kafka_real::{PARTITIONS, Scene, lines_of};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::{Offset, TopicPartitionList};
@@ -48,6 +49,47 @@ fn a_partition_whose_next_records_are_gone_stops_by_name_and_the_others_go_on() 
     assert_eq!(own(&after), own(&alerts), "the stopped one gave none");
     let journal = scene.replay_journal();
     assert!(journal == lines_of(&after), "the journal gives other alerts than were committed");
+    // Told to, it goes on without them.
+    let service = scene.start_with("a", &["--accept-gap"]);
+    wait_until("the rest to be read", DEADLINE, || left() == 0);
+    let log = service.log();
+    assert!(log.contains("input is gone before it was read"), "{log}");
+    service.stop();
+    let all = scene.lines("alerts");
+    assert!(own(&all) > own(&alerts), "the partition that stood gave alerts");
+    let journal = scene.replay_journal();
+    assert!(journal == lines_of(&all), "the journal gives other alerts than were committed");
+}
+
+#[test]
+fn after_a_reset_the_next_start_begins_anew() {
+    let scene = Scene::new("reset", 6_000);
+    let config = scene.config("a");
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    let refused = touchline(&["reset", "--config", &config, "--yes"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("has members: stop every instance first"), "{}", refused.stderr);
+    service.stop();
+    let told = touchline(&["reset", "--config", &config]);
+    assert!(told.code == Some(0) && told.stdout.contains("--yes does it"), "{}{}", told.stdout, told.stderr);
+    scene.check();
+    let before = scene.lines("alerts");
+    let done = touchline(&["reset", "--config", &config, "--yes"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    assert!(scene.lines("journal").is_empty() && scene.lines("images").is_empty());
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    let after = scene.lines("alerts");
+    for partition in 0..PARTITIONS {
+        let own = |records: &[Record]| -> Vec<_> {
+            let own = records.iter().filter(|record| record.partition == partition);
+            own.map(|record| record.payload.clone()).collect()
+        };
+        let (before, after) = (own(&before), own(&after));
+        assert_eq!(after.split_at(before.len()), (before.as_slice(), before.as_slice()), "the same alerts again");
+    }
 }
 
 #[test]

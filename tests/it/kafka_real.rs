@@ -83,7 +83,7 @@ impl Scene {
         std::fs::write(self.config(instance), named).unwrap();
     }
 
-    fn config(&self, instance: &str) -> String {
+    pub(crate) fn config(&self, instance: &str) -> String {
         self.folder.path().join(format!("{instance}.toml")).display().to_string()
     }
 
@@ -105,10 +105,15 @@ impl Scene {
     }
 
     pub(crate) fn start(&self, instance: &str) -> Service {
+        self.start_with(instance, &[])
+    }
+
+    pub(crate) fn start_with(&self, instance: &str, arguments: &[&str]) -> Service {
         self.configure(instance);
         let log = self.folder.path().join(unique("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_touchline"))
             .args(["run", "--config", &self.config(instance)])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -213,7 +218,7 @@ impl Scene {
         };
         let story = explain(&["--brokers", self.brokers]);
         assert_eq!(story, explain(&[file.to_str().unwrap()]));
-        assert!(story.contains("  opened, ") && story.contains("  resolved ("), "{story}");
+        assert!(story.contains("  opened, ") && story.contains("  resolved: "), "{story}");
     }
 
     /// The alerts that the journal gives.
