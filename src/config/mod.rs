@@ -244,7 +244,6 @@ fn load(
     merge::drop_unknown(&mut user, &defaults, "", problems);
     let catalogue = catalogue_table(&user, resolve, problems)?;
     defaults.insert("catalogue".into(), Value::Table(catalogue));
-
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
@@ -257,8 +256,8 @@ fn load(
     let cards = cards::read(&mut outcomes, resolve, problems);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
-    let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
-    let registry: Option<raw::Registry> = reader.section("registry");
+    let telemetry: raw::Telemetry = reader.section("telemetry")?;
+    let registry: raw::Registry = reader.section("registry")?;
     let canonical = Canonical {
         cards,
         catalogue: reader.section("catalogue")?,
@@ -284,8 +283,7 @@ fn load(
     check::distinct_topics(&topics, &inputs, problems);
     let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
-    let registry = registry::registry(&registry?, &inputs, resolve, problems);
-    let telemetry = telemetry?;
+    let registry = registry::registry(&registry, &inputs, resolve, problems);
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
