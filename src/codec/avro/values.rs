@@ -69,10 +69,7 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
 
 /// Microseconds and the like as ms.
 fn in_ms(value: Scalar<'_>, divisor: i64) -> Scalar<'_> {
-    match value {
-        Scalar::Int(number) => Scalar::Int(number.div_euclid(divisor)),
-        other => other,
-    }
+    if let Scalar::Int(number) = value { Scalar::Int(number.div_euclid(divisor)) } else { value }
 }
 
 /// The value of a scalar field.

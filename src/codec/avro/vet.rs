@@ -152,7 +152,8 @@ impl Walk {
                 }
                 name => return self.named(name, namespace),
             },
-            nested => return self.size(nested, namespace, depth + 1),
+            nested @ (Value::Object(_) | Value::Array(_)) => return self.size(nested, namespace, depth + 1),
+            Value::Null | Value::Bool(_) | Value::Number(_) => return Err("not a type"),
         };
         if own_size.bytes == 0 {
             return Err("a record or fixed that takes no bytes");
