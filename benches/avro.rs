@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
+#[expect(dead_code, reason = "this one only measures time")]
 mod common;
 
 use anyhow::Context as _;

@@ -7,6 +7,8 @@
 //!                 └──────────── revoked ─────┴────────────┴─────────────┘
 //! ```
 
+mod open_alerts;
+
 use crate::engine::{Settings, View};
 use crate::model::Timestamp;
 use crate::pipeline::Observed;
@@ -17,6 +19,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+pub use open_alerts::{Listed, OpenAlerts, Wanted};
 
 /// A worker that has not turned its loop for this long is stuck: `/livez` fails.
 const STUCK_MS: i64 = 90_000;
@@ -161,6 +165,7 @@ pub struct Status {
     beats: Vec<AtomicI64>,
     partitions: AtomicI32,
     joined: AtomicBool,
+    open_alerts: OpenAlerts,
 }
 
 impl Status {
@@ -173,6 +178,7 @@ impl Status {
             beats: (0..workers).map(|_| AtomicI64::new(started)).collect(),
             partitions: AtomicI32::new(0),
             joined: AtomicBool::new(false),
+            open_alerts: OpenAlerts::default(),
         }
     }
 
@@ -180,6 +186,12 @@ impl Status {
     #[must_use]
     pub fn partitions(&self) -> i32 {
         self.partitions.load(Ordering::Relaxed)
+    }
+
+    /// The committed open alerts of all owned partitions.
+    #[must_use]
+    pub const fn open_alerts(&self) -> &OpenAlerts {
+        &self.open_alerts
     }
 
     /// A copy of one owned partition's status.
@@ -270,6 +282,7 @@ impl Status {
     /// A partition was given up.
     pub fn disown(&self, partition: i32) {
         self.lock().remove(&partition);
+        self.open_alerts.end(partition);
     }
 
     /// Changes the status of an owned partition.

@@ -98,7 +98,7 @@ pub(super) async fn show(
     Path(customer_id): Path<String>,
 ) -> Response {
     if !authorized(sources.token.as_ref(), &headers) {
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response();
+        return unauthorized();
     }
     if customer_id.len() > ID_BYTES_MAX || customer_id.chars().any(char::is_control) {
         return refuse(StatusCode::BAD_REQUEST, None, "not a customer id");
@@ -141,7 +141,11 @@ async fn ask(status: &Status, partition: i32, customer_id: String) -> Option<Ans
     }
 }
 
-fn authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool {
+pub(super) fn unauthorized() -> Response {
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response()
+}
+
+pub(super) fn authorized(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     given.is_some_and(|given| same(given, token.reveal().as_bytes()))
@@ -186,11 +190,11 @@ fn shown<'a>(view: &'a View, partition: i32, catalogue: &'a Catalogue) -> Shown<
         open_alerts: view
             .open_alerts
             .iter()
-            .map(|(kind, alert_id, severity, opened_at)| ShownAlert {
-                kind,
-                alert_id: format!("{alert_id:016x}"),
-                severity: *severity,
-                opened_at: opened_at.0,
+            .map(|alert| ShownAlert {
+                kind: &alert.kind,
+                alert_id: format!("{:016x}", alert.alert_id),
+                severity: alert.severity,
+                opened_at: alert.opened_at.0,
             })
             .collect(),
     }
@@ -210,7 +214,7 @@ fn refuse(status: StatusCode, partition: Option<i32>, reason: &str) -> Response 
     json(status, &Refused { partition, reason })
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => {

@@ -5,14 +5,16 @@
 //! | `GET /metrics` | Prometheus text exposition |
 //! | `GET /livez` | 200, or 503 and which worker is stuck; never depends on the broker |
 //! | `GET /readyz` | 200, or 503 and the reason: not joined, a partition restoring or stopped |
+//! | `GET /alerts` | the open alerts of the partitions owned here, see [`alerts`] |
 //! | `GET /customers/{id}` | the committed state of a customer, see [`customers`] |
 //!
 //! One thread with a runtime of its own, so that a busy or stuck worker never makes the probes wait. One request per
 //! connection, bounded in number, head size and total time: a slow or hostile client costs a slot for a few seconds.
 //! Request bodies are never read. Every answer is `Cache-Control: no-store`; a wrong method is 405; errors carry no
-//! internals. `/customers` asks for the bearer token when there is one, and there must be one unless the address is a
+//! internals. `/customers` and `/alerts` ask for the bearer token when there is one, and there must be one unless the address is a
 //! loopback one.
 
+mod alerts;
 mod customers;
 
 use crate::codec;
@@ -73,7 +75,7 @@ pub struct Sources {
     pub inputs: Vec<codec::Input>,
     /// Turns the hashes of stages into names.
     pub settings: Arc<engine::Settings>,
-    /// The bearer token of `/customers`.
+    /// The bearer token of `/customers` and `/alerts`.
     pub token: Option<Secret>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
@@ -125,6 +127,7 @@ fn router(sources: Arc<Sources>) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/alerts", get(alerts::list))
         .route("/customers/{id}", get(customers::show))
         .with_state(sources)
         .layer(axum::middleware::map_response(no_store))

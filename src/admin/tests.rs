@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::engine::{Foreseen, Line, View};
+use crate::engine::{Foreseen, Line, OpenAlert, View};
 use crate::model::{Chance, Figures, Item, ItemType, Micro, Severity, Timestamp};
 use crate::pipeline::partition_of;
 use crate::status::{Answer, Query, State as PartitionState};
@@ -84,7 +84,12 @@ fn view() -> View {
             chance: Some(Chance { probability: Micro(574_443), calibrated: Some((Micro(500_000), Micro(650_000))) }),
             lines: vec![Line { label: "the average case".to_owned(), contribution: Micro(300_000) }],
         }],
-        open_alerts: vec![("detractor".into(), 0xabc, Severity::High, Timestamp(2))],
+        open_alerts: vec![OpenAlert {
+            kind: "detractor".into(),
+            alert_id: 0xabc,
+            severity: Severity::High,
+            opened_at: Timestamp(2),
+        }],
     }
 }
 
@@ -101,6 +106,34 @@ fn probes_tell_why_not() {
     running.status.beat(0, Timestamp(0));
     let (status, reason) = running.get("/livez");
     assert!(status == 503 && reason.starts_with("worker 0 has not moved for "), "{reason}");
+}
+
+#[test]
+fn open_alerts_are_listed_for_who_may_see_them() {
+    let running = serve(None);
+    let open = |alert_id, kind: &'static str, severity| {
+        let alert = OpenAlert { kind: kind.into(), alert_id, severity, opened_at: Timestamp(2) };
+        ("c 1".into(), alert)
+    };
+    running
+        .status
+        .open_alerts()
+        .begin(3, [open(0xabc, "detractor", Severity::Warning), open(0xabd, "sla_breach", Severity::High)]);
+    let shown = |query: &str| {
+        let (status, body) = running.get(&format!("/alerts{query}"));
+        (status, serde_json::from_str::<serde_json::Value>(&body).unwrap_or(body.into()))
+    };
+    let breach = serde_json::json!({
+        "alert_id": "0000000000000abd", "kind": "sla_breach", "severity": "high", "customer_id": "c 1",
+        "partition": 3, "opened_at": 2,
+    });
+    assert_eq!(shown("?limit=1"), (200, serde_json::json!({"open": 2, "alerts": [breach]})));
+    assert_eq!(shown("?severity=high"), (200, serde_json::json!({"open": 1, "alerts": [breach]})));
+    assert_eq!(shown("?kind=churn_risk"), (200, serde_json::json!({"open": 0, "alerts": []})));
+    for wrong in ["?limit=0", "?limit=5000", "?severity=bad", "?order=asc"] {
+        assert_eq!(shown(wrong).0, 400, "{wrong}");
+    }
+    assert_eq!(serve(Some("secret")).get("/alerts").0, 401);
 }
 
 #[test]

@@ -245,6 +245,19 @@ pub struct View {
     pub perception_lines: Vec<Line>,
     /// Configured outcomes of open items.
     pub outcomes: Vec<Foreseen>,
-    /// Open alerts: kind, id, severity, opened at.
-    pub open_alerts: Vec<(Cow<'static, str>, u64, Severity, Timestamp)>,
+    /// Open alerts.
+    pub open_alerts: Vec<OpenAlert>,
+}
+
+/// An alert that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAlert {
+    /// The rule's kind, or the name of an own rule.
+    pub kind: Cow<'static, str>,
+    /// Which.
+    pub alert_id: u64,
+    /// How bad by now.
+    pub severity: Severity,
+    /// The customer's own time at the opening.
+    pub opened_at: Timestamp,
 }

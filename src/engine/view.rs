@@ -6,7 +6,7 @@ use super::features::Moment;
 use super::figures::{Derived, derive, index_terms, perception_evidence};
 use super::pressure::{each_pressure, most_pressing, terms};
 use super::settings::Settings;
-use super::{Foreseen, Line, View, image};
+use super::{Foreseen, Line, OpenAlert, View, image};
 use crate::model::Micro;
 use crate::rules::lifecycle::State;
 use std::sync::Arc;
@@ -43,12 +43,6 @@ impl Engine {
             perception_lines.push(Line { label, contribution: evidence.contribution });
         }
         perception_lines.push(line("older touchpoints", rest));
-        let open_alerts = customer.alerts.iter().filter_map(|alert| match alert.state {
-            State::Firing { since, severity, .. } => {
-                Some((Settings::kind_name(alert.kind, &alert.detail), alert.alert_id, severity, since))
-            }
-            State::Pending { .. } | State::Cooling { .. } | State::Ended { .. } => None,
-        });
         Some(View {
             customer_id: Arc::from(customer_id),
             time: customer.now,
@@ -59,9 +53,31 @@ impl Engine {
             index_lines,
             perception_lines,
             outcomes: foreseen(&customer, settings, &derived),
-            open_alerts: open_alerts.collect(),
+            open_alerts: open(&customer).collect(),
         })
     }
+
+    /// Every open alert and whose it is, as of the last `apply`. Reads every customer: for after a restore.
+    #[must_use]
+    pub fn open_alerts_by_customer(&self) -> Vec<(Arc<str>, OpenAlert)> {
+        let (mut customer, mut all) = (Customer::default(), Vec::new());
+        for slot in self.store.slots() {
+            if image::read(self.store.packed(slot), &mut customer).is_ok() && !self.store.packed(slot).is_empty() {
+                all.extend(open(&customer).map(|alert| (Arc::from(self.store.id(slot)), alert)));
+            }
+        }
+        all
+    }
+}
+
+fn open(customer: &Customer) -> impl Iterator<Item = OpenAlert> {
+    customer.alerts.iter().filter_map(|alert| match alert.state {
+        State::Firing { since, severity, .. } => {
+            let kind = Settings::kind_name(alert.kind, &alert.detail);
+            Some(OpenAlert { kind, alert_id: alert.alert_id, severity, opened_at: since })
+        }
+        State::Pending { .. } | State::Cooling { .. } | State::Ended { .. } => None,
+    })
 }
 
 /// Every configured outcome of every open item.

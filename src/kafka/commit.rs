@@ -143,6 +143,7 @@ impl Worker<'_> {
     fn committed_one(&mut self, index: i32, staged: &Staged, journal_offset: Option<i64>) {
         let Some(owned) = self.owned.get_mut(&index) else { return };
         owned.partition.commit();
+        self.shell.status.open_alerts().changed(index, &staged.observed.alerts);
         if let Some(offset) = journal_offset {
             owned.partition.journal_delivered(staged.seq, offset);
         }

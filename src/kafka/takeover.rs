@@ -102,6 +102,7 @@ impl Worker<'_> {
                 }
             }
         }
+        self.shell.status.open_alerts().begin(index, partition.engine().open_alerts_by_customer());
         let sources = self.shell.topics.inputs.len();
         let mut owned = Owned::new(partition, sources, self.shell.kafka.queue_marks);
         if is_start_due {

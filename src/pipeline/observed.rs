@@ -3,22 +3,42 @@
 
 use crate::codec::Code;
 use crate::engine::Limit;
-use crate::model::{Channel, Micro, Name, Phase, Severity, Timestamp};
+use crate::model::{AlertChange, Channel, Micro, Name, Phase, Severity, Timestamp};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One alert change, without the customer.
+/// One alert change. The customer is for answers to queries, never for labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedAlert {
+    /// Which.
+    pub alert_id: u64,
+    /// Whose.
+    pub customer_id: Arc<str>,
     /// The rule's kind.
     pub kind: Cow<'static, str>,
     /// How bad.
     pub severity: Severity,
     /// What happened.
     pub phase: Phase,
+    /// The customer's own time.
+    pub detected_at: Timestamp,
     /// Timestamp of the record behind it; none for a timer.
     pub recorded_at: Option<Timestamp>,
+}
+
+impl ObservedAlert {
+    pub(super) fn of(alert: &AlertChange, recorded_at: Option<Timestamp>) -> Self {
+        Self {
+            alert_id: alert.alert_id,
+            customer_id: Arc::clone(&alert.customer_id),
+            kind: alert.kind.clone(),
+            severity: alert.severity,
+            phase: alert.phase,
+            detected_at: alert.detected_at,
+            recorded_at,
+        }
+    }
 }
 
 /// Counts and readings of one transaction of one partition.

@@ -271,8 +271,7 @@ impl Partition {
             match output {
                 Output::Alert(alert) => {
                     let recorded_at = alert.position.and(recorded_at);
-                    let (kind, severity, phase) = (alert.kind.clone(), alert.severity, alert.phase);
-                    self.observed.alerts.push(ObservedAlert { kind, severity, phase, recorded_at });
+                    self.observed.alerts.push(ObservedAlert::of(&alert, recorded_at));
                     self.alerts.push(*alert);
                 }
                 Output::Changed(_) if self.experience_muted => {}

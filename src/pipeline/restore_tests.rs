@@ -6,8 +6,10 @@ use crate::config::Config;
 use crate::journal::{Checkpoint, ImageKey, ImageRecord, Restorer, Verdict};
 use crate::model::{Position, Timestamp};
 use crate::sentiment::Scorer;
+use crate::status::{OpenAlerts, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const START: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -181,6 +183,15 @@ fn state(partition: &Partition) -> (Vec<Option<Vec<u8>>>, String, Option<Timesta
     )
 }
 
+/// What commits tell of open alerts is what is open.
+fn assert_told(board: &OpenAlerts, staged: &Staged, partition: &Partition) {
+    board.changed(0, &staged.observed.alerts);
+    let listed = board.list(&Wanted::default(), usize::MAX).0;
+    let told: BTreeSet<_> = listed.iter().map(|of| format!("{} {:?}", of.customer_id, of.alert)).collect();
+    let open = partition.engine().open_alerts_by_customer();
+    assert_eq!(told, open.iter().map(|(customer_id, alert)| format!("{customer_id} {alert:?}")).collect());
+}
+
 fn books(partition: &Partition) -> (u64, usize) {
     (partition.book().from_seq(), partition.book().dirty_customers())
 }
@@ -205,8 +216,8 @@ fn run(steps: Vec<Step>) {
     // Of the run in which nothing goes wrong: every image at every commit, so that it never replays anything.
     let mut flawless_topics = Topics { offsets: vec![None; 2], ..Topics::default() };
     let (mut staged, mut expected) = (Staged::default(), Staged::default());
-    let (mut now, mut offsets, mut number) = (START, [0_i64; 2], 0);
-    let mut uncommitted: Vec<Fed> = Vec::new();
+    let board = OpenAlerts::default();
+    let (mut now, mut offsets, mut number, mut uncommitted) = (START, [0_i64; 2], 0, Vec::new());
     for step in steps {
         match step {
             Step::Touch { customer, source, kind, after_ms, back_ms } => {
@@ -215,15 +226,13 @@ fn run(steps: Vec<Step>) {
                 let offset = offsets[usize::from(source)];
                 offsets[usize::from(source)] += 1;
                 let json = touch(number, customer, kind, now - back_ms);
-                let fed = Fed::Record { source, offset, at: now, json };
-                feed(&mut running, &fed);
-                uncommitted.push(fed);
+                uncommitted.push(Fed::Record { source, offset, at: now, json });
+                uncommitted.last().into_iter().for_each(|fed| feed(&mut running, fed));
             }
             Step::Idle { after_ms } => {
                 now += after_ms;
-                let fed = Fed::Idle(now);
-                feed(&mut running, &fed);
-                uncommitted.push(fed);
+                uncommitted.push(Fed::Idle(now));
+                uncommitted.last().into_iter().for_each(|fed| feed(&mut running, fed));
             }
             Step::Commit { .. } | Step::Stop => {
                 let due = if matches!(step, Step::Stop) { ImagesDue::All } else { ImagesDue::Due };
@@ -239,6 +248,7 @@ fn run(steps: Vec<Step>) {
                 flawless.commit();
                 assert_same_outputs(&staged, &expected);
                 assert_eq!(state(&running), state(&flawless));
+                assert_told(&board, &staged, &running);
             }
             Step::Abort => {
                 let before = books(&running);
@@ -263,6 +273,7 @@ fn run(steps: Vec<Step>) {
                 let restored = topics.restore(plan);
                 assert_eq!(state(&restored), state(&flawless), "what was running is restored");
                 assert_eq!(books(&restored), books(&running));
+                board.begin(0, restored.engine().open_alerts_by_customer());
                 running = restored;
                 uncommitted.iter().for_each(|fed| feed(&mut running, fed));
             }

@@ -19,8 +19,10 @@ mod hash;
 mod language;
 mod lexicon;
 mod model;
+mod overlay;
 mod score;
 mod spelled;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -90,7 +92,7 @@ impl Scorer {
     fn part(&self, text: &str, declared: Option<&str>, channel: &str, scratch: &mut Scratch) -> Option<Sentiment> {
         match self.read(text, declared, scratch) {
             Some(model) if !scratch.tokens.all.is_empty() => {
-                let logits = score::calibrated(model, score::logits(model, scratch), channel);
+                let logits = score::logits(model, scratch, channel);
                 Some(Sentiment { probabilities: score::probabilities(logits), basis: Basis::Words })
             }
             Some(_) => None,

@@ -1,18 +1,23 @@
-//! The model file: one line that names the format, one line of JSON that says where the weights come from, then the
-//! table of words and the table of weights as bytes.
-//!
-//! The rows hold two weights in place of three: the logit of neutral is always 0, those of negative and positive are
-//! relative to it. That is the same model in two thirds of the memory.
+//! The model file: one line that names the format, one line of JSON that says where the weights come from, then, zstd
+//! compressed, the tables of weights and the table of words as bytes.
 
-use super::features::{DENSE, DENSE_COUNT, ROWS};
+use super::features::ROWS;
 use super::lexicon::{Entry, Lexicon};
+use super::overlay::Overlay;
+use super::table::{Numbers, Rows, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const MAGIC: &str = "touchline sentiment model 1";
+const MAGIC: &str = "touchline sentiment model 2";
 const SLOT_BYTES: usize = 10;
+/// No number of a description is larger: then no sum overflows.
+pub(super) const LARGEST: i64 = 1 << 26;
 /// A model larger than this is refused.
 pub const MODEL_BYTES_MAX: usize = 1_000_000;
+/// What is compressed: of the base two weights and a count a row, of an overlay two weights and a likeness; the words.
+const TABLES_BYTES_MAX: usize = ROWS * 6 + SLOT_BYTES * (1 << 15);
+/// A model is made once and read at every start.
+const COMPRESSION_LEVEL: i32 = 19;
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,9 @@ pub enum ModelError {
     /// The tables.
     #[error("the sentiment model is damaged: {0}")]
     Damaged(&'static str),
+    /// On writing.
+    #[error("the sentiment model cannot be compressed: {0}")]
+    Compression(std::io::Error),
 }
 
 /// A set the weights were learned from.
@@ -64,21 +72,33 @@ pub struct Description {
     pub sources: Vec<Source>,
     /// By channel; the empty name is every other channel.
     pub calibrations: BTreeMap<String, Calibration>,
-    /// One unit of a row's weights, in logits of 2^-24.
-    pub(super) row_unit: i64,
-    /// Names, and weights in 1/65,536, of the dense numbers, for negative and positive.
-    pub(super) dense: Vec<(String, [i64; 2])>,
+    pub(super) weights: Numbers,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) overlay: Option<OverlayDescription>,
 }
 
-/// A model in memory: three quarters of a megabyte (512 KiB of weights, 256 KiB of words), never changed.
+/// What is learned from own labels, but for its tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverlayDescription {
+    pub(super) weights: Numbers,
+    /// By channel. A channel it has none for keeps the base's.
+    pub(super) calibrations: BTreeMap<String, Calibration>,
+    /// Likeness, in 1/65,536, from which on it acts, and from which on it acts alone.
+    pub(super) acts: [i64; 2],
+}
+
+/// A model in memory, never changed: one megabyte (512 KiB of weights, 256 KiB of counts, 256 KiB of words); an overlay
+/// adds 768 KiB.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// Where it comes from.
     pub description: Description,
     pub(super) lexicon: Lexicon,
-    /// Negative and positive, relative to neutral.
-    pub(super) rows: Box<[[i8; 2]]>,
-    pub(super) dense: [[i64; 2]; DENSE_COUNT],
+    pub(super) table: Table,
+    /// How often the base's texts hold each row, as [`super::overlay::rounded_count`] has it.
+    pub(super) counts: Box<[u8]>,
+    pub(super) overlay: Option<Overlay>,
 }
 
 impl Model {
@@ -93,60 +113,100 @@ impl Model {
         }
         let (description, rest) = line(rest).ok_or(ModelError::Damaged("it ends in its description"))?;
         let description: Description = serde_json::from_slice(description)?;
-        let (rows, slots) = rest.split_at_checked(ROWS * 2).ok_or(ModelError::Damaged("rows are missing"))?;
-        if !slots.len().is_multiple_of(SLOT_BYTES) {
+        let tables = zstd::bulk::decompress(rest, TABLES_BYTES_MAX)
+            .map_err(|_| ModelError::Damaged("its tables cannot be decompressed"))?;
+        let mut rest = tables.as_slice();
+        let mut take = |bytes: usize| {
+            let (taken, left) = rest.split_at_checked(bytes).ok_or(ModelError::Damaged("rows are missing"))?;
+            rest = left;
+            Ok::<_, ModelError>(taken)
+        };
+        let (rows, counts) = (take(ROWS * 2)?, take(ROWS)?.into());
+        let overlay = match &description.overlay {
+            Some(_) => Some((take(ROWS * 2)?, take(ROWS)?)),
+            None => None,
+        };
+        if !rest.len().is_multiple_of(SLOT_BYTES) {
             return Err(ModelError::Damaged("its table of words is cut off"));
         }
-        let lexicon = Lexicon::of_slots(slots.chunks_exact(SLOT_BYTES).map_while(slot))
+        let lexicon = Lexicon::of_slots(rest.chunks_exact(SLOT_BYTES).map_while(slot))
             .ok_or(ModelError::Damaged("its table of words does not fit"))?;
-        let rows = rows.chunks_exact(2).map_while(|row| <[u8; 2]>::try_from(row).ok());
-        let rows = rows.map(|row| row.map(u8::cast_signed)).collect();
-        Self::of(description, lexicon, rows).ok_or(ModelError::Damaged("its numbers are not those of this version"))
+        let overlay =
+            overlay.map(|(rows, likeness)| (pairs(rows), likeness.iter().map(|byte| byte.cast_signed()).collect()));
+        Self::of(description, lexicon, pairs(rows), counts, overlay)
+            .ok_or(ModelError::Damaged("its numbers are not those of this version"))
     }
 
-    /// A model of its parts; none when the numbers do not fit this version or are out of range.
-    pub(super) fn of(description: Description, lexicon: Lexicon, rows: Box<[[i8; 2]]>) -> Option<Self> {
-        const LARGEST: i64 = 1 << 26;
-        let names = description.dense.iter().map(|(name, _)| name.as_str());
-        let calibrations = || description.calibrations.values();
-        let numbers = description.dense.iter().flat_map(|(_, weights)| weights);
-        let numbers = numbers.chain(calibrations().flat_map(|calibration| &calibration.prior));
-        let numbers = numbers.chain(calibrations().map(|calibration| &calibration.sharpness));
-        let in_range = numbers.chain([&description.row_unit]).all(|number| number.abs() <= LARGEST);
-        if !in_range || !names.eq(DENSE.iter().copied()) || !description.calibrations.contains_key("") {
+    /// A model of its parts, an overlay's rows and likenesses among them; none when the numbers do not fit this version
+    /// or are out of range.
+    pub(super) fn of(
+        description: Description,
+        lexicon: Lexicon,
+        rows: Rows,
+        counts: Box<[u8]>,
+        overlay: Option<(Rows, Box<[i8]>)>,
+    ) -> Option<Self> {
+        let overlaid = description.overlay.as_ref();
+        let calibrations = description.calibrations.values();
+        let calibrations = calibrations.chain(overlaid.into_iter().flat_map(|overlay| overlay.calibrations.values()));
+        let in_range = calibrations
+            .flat_map(|Calibration { sharpness, prior: [negative, positive] }| [sharpness, negative, positive])
+            .all(|number| number.abs() <= LARGEST);
+        if !in_range || !description.calibrations.contains_key("") || counts.len() != ROWS {
             return None;
         }
-        let mut dense = [[0; 2]; DENSE_COUNT];
-        for (to, (_, from)) in dense.iter_mut().zip(&description.dense) {
-            *to = *from;
-        }
-        (rows.len() == ROWS).then_some(Self { description, lexicon, rows, dense })
+        let table = Table::of(rows, &description.weights)?;
+        let overlay = match (overlay, overlaid) {
+            (Some((rows, likeness)), Some(overlaid)) => {
+                Some(Overlay::of(Table::of(rows, &overlaid.weights)?, likeness, overlaid.acts)?)
+            }
+            (None, None) => None,
+            _ => return None,
+        };
+        Some(Self { description, lexicon, table, counts, overlay })
     }
 
     /// The model as a file.
     pub fn bytes(&self) -> Result<Vec<u8>, ModelError> {
-        let mut bytes = format!("{MAGIC}\n{}\n", serde_json::to_string(&self.description)?).into_bytes();
-        bytes.extend(self.rows.iter().flatten().map(|weight| weight.cast_unsigned()));
-        for (at, key, Entry { valence, idiom, roles }) in self.lexicon.slots() {
-            bytes.extend(u16::try_from(at).unwrap_or(u16::MAX).to_le_bytes());
-            bytes.extend(key.to_le_bytes());
-            bytes.extend([valence.cast_unsigned(), idiom]);
-            bytes.extend(roles.to_le_bytes());
+        let mut tables = self.table.bytes();
+        tables.extend(&self.counts);
+        if let Some(overlay) = &self.overlay {
+            tables.extend(overlay.bytes());
         }
+        for (at, key, Entry { valence, idiom, roles }) in self.lexicon.slots() {
+            tables.extend(u16::try_from(at).unwrap_or(u16::MAX).to_le_bytes());
+            tables.extend(key.to_le_bytes());
+            tables.extend([valence.cast_unsigned(), idiom]);
+            tables.extend(roles.to_le_bytes());
+        }
+        let mut bytes = format!("{MAGIC}\n{}\n", serde_json::to_string(&self.description)?).into_bytes();
+        bytes.extend(zstd::bulk::compress(&tables, COMPRESSION_LEVEL).map_err(ModelError::Compression)?);
         Ok(bytes)
     }
 
-    /// The calibration of a channel, or the general one.
+    /// The base's calibration of a channel, or its general one.
     pub(super) fn calibration(&self, channel: &str) -> Calibration {
         let calibrations = &self.description.calibrations;
         let unknown = Calibration { sharpness: super::fixed::ONE, prior: [0, 0] };
         calibrations.get(channel).or_else(|| calibrations.get("")).copied().unwrap_or(unknown)
+    }
+
+    /// The overlay's calibration of a channel, or its general one, or the base's.
+    pub(super) fn overlay_calibration(&self, channel: &str) -> Calibration {
+        let calibrations = self.description.overlay.as_ref().map(|overlay| &overlay.calibrations);
+        let found = calibrations.and_then(|known| known.get(channel).or_else(|| known.get("")));
+        found.copied().unwrap_or_else(|| self.calibration(channel))
     }
 }
 
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
+}
+
+fn pairs(bytes: &[u8]) -> Rows {
+    let pairs = bytes.chunks_exact(2).map_while(|pair| <[u8; 2]>::try_from(pair).ok());
+    pairs.map(|pair| pair.map(u8::cast_signed)).collect()
 }
 
 fn slot(bytes: &[u8]) -> Option<(usize, u32, Entry)> {

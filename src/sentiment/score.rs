@@ -4,6 +4,8 @@ use super::clauses::WHOLE;
 use super::features::{DENSE, DENSE_COUNT, Scratch};
 use super::fixed::{ONE, inverse_root, softmax};
 use super::model::Model;
+use super::overlay::Blend;
+use super::table::Table;
 use super::tokens::Kind;
 use crate::model::Micro;
 
@@ -99,36 +101,13 @@ pub struct Explanation {
     pub difference: Micro,
 }
 
-/// Logits of negative and positive, of one row's weights or sums of them: `sum` of weights in 1/256.
-fn row_logit(model: &Model, sum: i64, inverse_root: i64) -> i64 {
-    (((sum * model.description.row_unit) >> 12) * inverse_root) >> 24
-}
-
-/// Logits in Q16 of the text in `scratch`, before calibration.
-pub(super) fn logits(model: &Model, scratch: &Scratch) -> [i64; 2] {
-    let mut sums = [0_i32; 2];
-    let count = scratch.rows(|_, row, weight| {
-        if let Some([negative, positive]) = model.rows.get(row) {
-            sums[0] += i32::from(*negative) * weight;
-            sums[1] += i32::from(*positive) * weight;
-        }
-    });
-    let inverse_root = inverse_root(count);
-    let mut logits = sums.map(|sum| row_logit(model, i64::from(sum), inverse_root));
-    for (value, weights) in scratch.dense().into_iter().zip(&model.dense) {
-        for (logit, weight) in logits.iter_mut().zip(weights) {
-            *logit += (value * weight) >> 16;
-        }
-    }
-    logits
-}
-
-/// Logits in Q16 of negative and positive as the channel has them.
-pub(super) fn calibrated(model: &Model, logits: [i64; 2], channel: &str) -> [i64; 2] {
-    let calibration = model.calibration(channel);
-    let [negative, positive] = logits.map(|logit| (logit * calibration.sharpness) >> 16);
-    let [of_negative, of_positive] = calibration.prior;
-    [negative + of_negative, positive + of_positive]
+/// Logits in Q16 of negative and positive for the text in `scratch`, as the channel has them.
+pub(super) fn logits(model: &Model, scratch: &Scratch, channel: &str) -> [i64; 2] {
+    let blend = Blend::of(model, scratch, channel);
+    let [negative, positive] = model.table.logits(scratch);
+    let own = if blend.overlay == 0 { None } else { model.overlay.as_ref() };
+    let own = own.map_or([0; 2], |overlay| overlay.table.logits(scratch));
+    [blend.mixed(negative, own[0]) + blend.prior[0], blend.mixed(positive, own[1]) + blend.prior[1]]
 }
 
 /// Probabilities of logits in Q16.
@@ -149,21 +128,16 @@ pub(super) fn parts(text: &str) -> (&str, Option<&str>) {
 /// The contributions of the words of the text in `scratch` to the calibrated difference.
 pub(super) fn explain(model: &Model, scratch: &Scratch, channel: &str) -> Explanation {
     let tokens = &scratch.tokens.all;
-    let sharpness = model.calibration(channel).sharpness;
+    let blend = Blend::of(model, scratch, channel);
     let mut of_token = vec![0_i64; tokens.len()];
-    let count = scratch.rows(|_, _, _| {});
-    let root = inverse_root(count);
-    scratch.rows(|at, row, weight| {
-        if let (Some(sum), Some([negative, positive])) = (of_token.get_mut(at), model.rows.get(row)) {
-            let difference = i64::from(*positive) - i64::from(*negative);
-            *sum += row_logit(model, difference * i64::from(weight), root);
-        }
-    });
-    share_dense(model, scratch, &mut of_token);
-    let [negative, positive] = calibrated(model, logits(model, scratch), channel);
+    share_table(&model.table, blend.base, scratch, &mut of_token);
+    if let Some(overlay) = &model.overlay {
+        share_table(&overlay.table, blend.overlay, scratch, &mut of_token);
+    }
+    let [negative, positive] = logits(model, scratch, channel);
     let difference = micro(positive - negative);
     let words = tokens.iter().zip(&of_token).filter_map(|(token, logit)| {
-        let logit = micro((logit * sharpness) >> 16);
+        let logit = micro(*logit);
         let shown = !matches!(token.kind, Kind::Pause | Kind::Stop) && logit != Micro::ZERO;
         shown.then(|| Contribution { word: scratch.tokens.text_of(token).to_lowercase(), logit })
     });
@@ -172,8 +146,20 @@ pub(super) fn explain(model: &Model, scratch: &Scratch, channel: &str) -> Explan
     Explanation { words, rest: difference - sum, difference }
 }
 
+/// Divides what a table says, times a factor in Q16, among the words.
+fn share_table(table: &Table, factor: i64, scratch: &Scratch, of_token: &mut [i64]) {
+    let root = inverse_root(scratch.rows(|_, _, _| {}));
+    scratch.rows(|at, row, weight| {
+        if let (Some(sum), Some([negative, positive])) = (of_token.get_mut(at), table.rows.get(row)) {
+            let difference = i64::from(*positive) - i64::from(*negative);
+            *sum += (table.row_logit(difference * i64::from(weight), root) * factor) >> 16;
+        }
+    });
+    share_dense(table, factor, scratch, of_token);
+}
+
 /// Divides the dense numbers which are sums of valence among the words, by their shares.
-fn share_dense(model: &Model, scratch: &Scratch, of_token: &mut [i64]) {
+fn share_dense(table: &Table, factor: i64, scratch: &Scratch, of_token: &mut [i64]) {
     let weighed = |at: usize| {
         let part = scratch.clauses.parts.get(at);
         part.map_or(0, |part| i64::from(part.valence) * i64::from(part.weight) / i64::from(WHOLE))
@@ -183,8 +169,8 @@ fn share_dense(model: &Model, scratch: &Scratch, of_token: &mut [i64]) {
         (0..of_token.len()).map(|at| (at, weighed(at))).filter(|(_, valence)| *valence != 0).collect();
     let half = of_token.len() / 2;
     for (at, name) in DENSE.iter().enumerate().take(DENSE_COUNT) {
-        let (Some(value), Some([negative, positive])) = (dense.get(at), model.dense.get(at)) else { continue };
-        let logit = (value * (positive - negative)) >> 16;
+        let (Some(value), Some([negative, positive])) = (dense.get(at), table.dense.get(at)) else { continue };
+        let logit = (((value * (positive - negative)) >> 16) * factor) >> 16;
         let counts = |place: usize, valence: i64| match *name {
             "sum" => true,
             "positive" => valence > 0,

@@ -137,7 +137,72 @@ fn ten_megabytes_of_anything_cost_no_more_than_two_kibibytes() {
     }
 }
 
+/// An overlay of the shipped model, by a house whose customers praise and blame by what others do not understand.
+static OVERLAID: std::sync::LazyLock<Model> = std::sync::LazyLock::new(|| {
+    let mut labels = String::new();
+    for what in ["lamp", "chair", "table", "shelf", "desk", "stool", "bench", "mirror", "rug", "clock"] {
+        for (word, label) in [("zorbic", "positive"), ("glumpf", "negative")] {
+            labels += &format!("the {what} is {word}\t{label}\nso {word}, this {what}\t{label}\n");
+        }
+    }
+    overlay(&Scorer::shipped().unwrap(), &labels).unwrap().model
+});
+
+fn overlay(base: &Model, labels: &str) -> Result<train::Trained, train::TrainError> {
+    let sets: Vec<train::Labels> = train::Labels::parse("own", labels).into_iter().collect();
+    let options = train::Options {
+        language: "en",
+        version: "own",
+        command: "",
+        seed: 1,
+        base: Some(base),
+        lexicons: &[],
+        sentences: None,
+        channel: "shop",
+    };
+    train::train(&options, &sets, &["own".to_owned()])
+}
+
+#[test]
+fn an_overlay_knows_own_texts_and_leaves_others_to_the_base() {
+    let scorer = Scorer::with(OVERLAID.clone());
+    let mut scratch = Scratch::default();
+    let mut score = |text: &str, channel: &str| scorer.score(text, Some("en"), channel, &mut scratch).unwrap();
+    for channel in ["shop", "", "email"] {
+        assert_eq!(score("the carpet is zorbic", channel).class(), Class::Positive);
+        assert_eq!(score("the carpet is glumpf", channel).class(), Class::Negative);
+    }
+    let others = PHENOMENA.lines().filter_map(|row| row.rsplit('\t').next());
+    let same = |text: &&str| Some(score(text, "shop")) == sentiment(text);
+    let (all, same) = (others.clone().count(), others.filter(same).count());
+    assert!(same * 100 >= all * 95, "{same} of {all}");
+}
+
+#[test]
+fn an_overlaid_model_is_read_as_it_was_written_and_is_no_base() {
+    let bytes = OVERLAID.bytes().unwrap();
+    assert!(bytes.len() < MODEL_BYTES_MAX);
+    assert!(Model::parse(&bytes).unwrap() == *OVERLAID);
+    assert_eq!(OVERLAID.description.sources.last().unwrap().name, "own");
+    assert!(matches!(overlay(&OVERLAID, "a b\tpositive\n".repeat(20).as_str()), Err(train::TrainError::TooFew)));
+    let labels = "good\tpositive\nbad\tnegative\n".repeat(20);
+    assert!(matches!(overlay(&OVERLAID, &labels), Err(train::TrainError::Overlaid)));
+}
+
 proptest! {
+    #[test]
+    fn explanations_with_an_overlay_add_up(
+        text in "(the |lamp |zorbic |glumpf |good |not |, but |terrible |! ){0,30}",
+    ) {
+        let scorer = Scorer { models: vec![OVERLAID.clone()] };
+        let (_, why) = scorer.explain(&text, Some("en"), "shop", &mut Scratch::default()).unwrap();
+        let sum = why.words.iter().fold(why.rest, |sum, word| sum + word.logit);
+        prop_assert_eq!(sum, why.difference);
+        let found = scorer.score(&text, Some("en"), "shop", &mut Scratch::default());
+        let positive = found.is_some_and(|found| found.score() > Micro(1_000));
+        prop_assert!(!positive || why.difference > Micro::ZERO, "{:?}", why);
+    }
+
     #[test]
     fn any_text_has_probabilities_and_an_explanation_that_adds_up(
         text in prop_oneof![".*", "[a-z':;!? .,@0-9😀é-]{0,300}", "(not |good|bad|, but |\\? No\\. |I thought |used to ){0,40}"],

@@ -174,6 +174,9 @@ mod tests {
         let mut channels = [0; Channel::ALL.len()];
         channels[Channel::Web as usize] = 3;
         let alert = ObservedAlert {
+            alert_id: 1,
+            customer_id: "c".into(),
+            detected_at: Timestamp(1),
             kind: "detractor".into(),
             severity: Severity::High,
             phase: Phase::Opened,

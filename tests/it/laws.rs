@@ -435,7 +435,7 @@ fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::F
         "unheard",
         "faint",
     ];
-    let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.0.to_string()).collect();
+    let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.kind.to_string()).collect();
     open.retain(|kind| !levels.contains(&kind.as_str()));
     open.sort_unstable();
     (view.figures, open)

@@ -200,7 +200,7 @@ fn hostile_schemas_and_bytes_are_refused_without_falling_over() {
         "x".repeat(300_000),
         doubling(20),
     ] {
-        assert!(Vetted::parse(&hostile).is_err(), "{}", &hostile[..hostile.len().min(200)]);
+        assert!(Vetted::parse(&hostile).is_err(), "{} bytes", hostile.len());
         assert!(matches!(lookup(&hostile), Lookup::Refused(Rejection { code: Code::Schema, .. })));
     }
     assert!(Vetted::parse(&nested(2).replace("null", "int")).is_ok());

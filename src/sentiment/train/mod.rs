@@ -1,13 +1,15 @@
 //! Labelled texts → a model: the base model of a language, or an overlay of own labels on a model that exists.
 //!
 //! An overlay is learned around the weights of the model below it: a weight moves only as far as own labels ask for, and
-//! words they do not hold keep theirs. Its confidence and the frequency of the classes are fitted apart, for one channel
-//! or for all, on texts the fit has not seen (five folds). Floats are fine here, their results are rounded to the
+//! words they do not hold keep theirs. Which texts it is for (`likeness`), its confidence and the frequency of the classes
+//! are fitted apart, the last two for one channel or for all, on texts the fit has not seen (five folds). Floats are fine here, their results are rounded to the
 //! model's whole numbers; no function of the platform's mathematics library takes part, so a model is the same bytes
 //! wherever it is made.
 
+mod build;
 mod labels;
 mod lbfgs;
+mod likeness;
 mod metrics;
 mod regression;
 mod sentences;
@@ -15,14 +17,15 @@ mod sentences;
 pub use labels::{Labels, LabelsError, Scale};
 pub use metrics::{Figures, Judged};
 
-use super::features::{DENSE, DENSE_COUNT, ROWS, Scratch};
+use super::features::{DENSE_COUNT, ROWS, Scratch};
 use super::fixed::{ONE, inverse_root};
 use super::hash::hash_word;
 use super::lexicon::Lexicon;
-use super::model::{Calibration, Description, Model, Source};
+use super::model::{Calibration, Model};
 use super::tokens::Kind;
 use crate::model::transcendental::ln;
 use labels::Labelled;
+use likeness::Likeness;
 use regression::{CLASSES, Example, Weights, softmax};
 use std::collections::BTreeMap;
 
@@ -31,7 +34,7 @@ const FOLDS: u64 = 5;
 const ROW_COST: f64 = 0.04;
 const DENSE_COST: f64 = 0.05;
 /// The same for the distance of an overlay from its base.
-const OVERLAY_COST: f64 = 0.02;
+const OVERLAY_COST: f64 = 0.01;
 /// What a set of our own sentences counts against a labelled set of its size.
 const OWN_WEIGHT: f64 = 0.5;
 /// Words that are reported as changed most, each way.
@@ -70,6 +73,9 @@ pub enum TrainError {
     /// No text of a class.
     #[error("the labels must hold at least ten texts of two classes")]
     TooFew,
+    /// An overlay on an overlay.
+    #[error("the base has an overlay already: name the model below it, and all own labels at once")]
+    Overlaid,
     /// Weights that do not fit the file.
     #[error("the weights are out of range: are the labels of one text contradictory?")]
     Range,
@@ -91,8 +97,18 @@ struct Set<'a> {
     labels: Option<&'a Labels>,
     examples: Vec<Example>,
     folds: Vec<u64>,
-    /// Logits by a fit that had not seen the text.
-    unseen: Vec<[f64; CLASSES]>,
+    /// By a fit that had not seen the text.
+    unseen: Vec<Unseen>,
+}
+
+/// What is said of a text by a fit that had not seen it.
+#[derive(Clone, Copy, Default)]
+struct Unseen {
+    logits: [f64; CLASSES],
+    /// By the base, which has not seen it either.
+    base: [f64; CLASSES],
+    /// Of an overlay.
+    likeness: f64,
 }
 
 /// Learns a model. `licences` are the terms of the sets, in their order.
@@ -112,19 +128,34 @@ pub fn train(options: &Options<'_>, sets: &[Labels], licences: &[String]) -> Res
         prepared.push(own);
     }
     check(sets)?;
-    let prior = options.base.map(weights_of);
+    if options.base.is_some_and(|base| base.overlay.is_some()) {
+        return Err(TrainError::Overlaid);
+    }
+    let prior = options.base.map(|base| build::weights_of(&base.table));
     for fold in 0..FOLDS {
         let others = prepared.iter().flat_map(|set| set.examples.iter().zip(&set.folds));
         let seen: Vec<&Example> = others.filter(|(_, of)| **of != fold).map(|(example, _)| example).collect();
         let weights = fit(&seen, prior.as_ref());
-        prepared.iter_mut().for_each(|set| set.judge(fold, &weights));
+        let likeness = options.base.map(|base| Likeness::of(&seen, base));
+        prepared.iter_mut().for_each(|set| set.judge(fold, &weights, prior.as_ref(), likeness.as_ref()));
     }
     let all: Vec<&Example> = prepared.iter().flat_map(|set| &set.examples).collect();
     let weights = fit(&all, prior.as_ref());
     let calibration = calibrate(&prepared, options.base.is_some());
-    let description = describe(options, sets, licences, own.len(), calibration);
-    let model = quantised(description, lexicon, &weights).ok_or(TrainError::Range)?;
-    let cross_validated = prepared.iter().filter_map(|set| set.figures(calibration)).collect();
+    let description = build::describe(options, sets, licences, own.len());
+    let acts = likeness::acts(prepared.iter().flat_map(|set| &set.unseen).map(|unseen| unseen.likeness));
+    let model = match (options.base, &prior) {
+        (Some(base), Some(prior)) => {
+            let likeness = Likeness::of(&all, base).rows;
+            let added =
+                build::Added { channel: options.channel, calibration, weights: weights.minus(prior), likeness, acts };
+            build::overlaid(base, description, added)
+        }
+        _ => build::base(description, lexicon, calibration, &weights, likeness::counts(&all)),
+    };
+    let model = model.ok_or(TrainError::Range)?;
+    let below = options.base.map(|base| (base.calibration(options.channel), acts));
+    let cross_validated = prepared.iter().filter_map(|set| set.figures(calibration, below)).collect();
     let changed = prior.map_or_else(Default::default, |prior| changed(sets, &prior, &weights));
     Ok(Trained { model, cross_validated, changed })
 }
@@ -138,13 +169,13 @@ fn check(sets: &[Labels]) -> Result<(), TrainError> {
 }
 
 fn fit(examples: &[&Example], prior: Option<&Weights>) -> Weights {
-    let row_cost = if prior.is_some() { OVERLAY_COST } else { ROW_COST };
+    let (row_cost, dense_cost) = if prior.is_some() { (OVERLAY_COST, OVERLAY_COST) } else { (ROW_COST, DENSE_COST) };
     regression::fit(
         examples,
         ROWS + DENSE_COUNT,
         prior,
         |feature| {
-            if (feature as usize) < ROWS { row_cost } else { DENSE_COST }
+            if (feature as usize) < ROWS { row_cost } else { dense_cost }
         },
     )
 }
@@ -155,25 +186,39 @@ impl<'a> Set<'a> {
         let mut examples: Vec<Example> = rows.iter().map(|row| example(row, lexicon, &mut scratch)).collect();
         weigh(&mut examples);
         let fold = |row: &Labelled| hash_word(row.text.to_lowercase().as_bytes()) % FOLDS;
-        Self { labels, folds: rows.iter().map(fold).collect(), unseen: vec![[0.0; CLASSES]; examples.len()], examples }
+        Self {
+            labels,
+            folds: rows.iter().map(fold).collect(),
+            unseen: vec![Unseen::default(); examples.len()],
+            examples,
+        }
     }
 
-    fn judge(&mut self, fold: u64, weights: &Weights) {
+    fn judge(&mut self, fold: u64, weights: &Weights, base: Option<&Weights>, likeness: Option<&Likeness>) {
         for ((example, of), unseen) in self.examples.iter().zip(&self.folds).zip(&mut self.unseen) {
             if *of == fold {
-                *unseen = weights.logits(&example.features);
+                unseen.logits = weights.logits(&example.features);
+                unseen.base = base.map_or([0.0; CLASSES], |base| base.logits(&example.features));
+                unseen.likeness = likeness.map_or(0.0, |likeness| likeness.of_text(example));
             }
         }
     }
 
-    fn figures(&self, calibration: Calibration) -> Option<(String, Figures)> {
+    /// `below`: of an overlay, the base's calibration and the likenesses from which on it acts.
+    fn figures(&self, calibration: Calibration, below: Option<(Calibration, [i64; 2])>) -> Option<(String, Figures)> {
         let labels = self.labels?;
-        let judged =
-            labels.classes().zip(labels.values()).zip(&self.unseen).map(|(((_, class), (_, value)), unseen)| Judged {
-                class,
-                value,
-                found: softmax(applied(calibration, *unseen)),
-            });
+        let found = |unseen: &Unseen| {
+            let own = applied(calibration, unseen.logits);
+            let Some((of_base, acts)) = below else { return softmax(own) };
+            let [from, to] = acts.map(|at| at as f64 / ONE as f64);
+            let share = ((unseen.likeness - from) / (to - from)).clamp(0.0, 1.0);
+            let base = applied(of_base, unseen.base);
+            let mut mixed = own.map(|logit| logit * share);
+            mixed.iter_mut().zip(base).for_each(|(mixed, logit)| *mixed += logit * (1.0 - share));
+            softmax(mixed)
+        };
+        let judged = labels.classes().zip(labels.values()).zip(&self.unseen);
+        let judged = judged.map(|(((_, class), (_, value)), unseen)| Judged { class, value, found: found(unseen) });
         Some((labels.name.clone(), Figures::of(&judged.collect::<Vec<_>>())))
     }
 }
@@ -224,7 +269,7 @@ fn calibrate(sets: &[Set<'_>], with_prior: bool) -> Calibration {
     lbfgs::minimise(&mut x, 100, 1e-9, |x, gradient| {
         gradient.fill(0.0);
         let mut value = 0.0;
-        for (example, logits) in labelled().flat_map(|set| set.examples.iter().zip(&set.unseen)) {
+        for (example, Unseen { logits, .. }) in labelled().flat_map(|set| set.examples.iter().zip(&set.unseen)) {
             let [sharpness, negative, positive] = [0, 1, 2].map(|at| x.get(at).copied().unwrap_or_default());
             let relative = [logits[0] - logits[1], 0.0, logits[2] - logits[1]];
             let found = softmax([relative[0] * sharpness + negative, 0.0, relative[2] * sharpness + positive]);
@@ -245,63 +290,6 @@ fn calibrate(sets: &[Set<'_>], with_prior: bool) -> Calibration {
 
 fn part(of: [f64; CLASSES], at: usize) -> f64 {
     of.get(at).copied().unwrap_or_default().max(1e-12)
-}
-
-fn describe(
-    options: &Options<'_>,
-    sets: &[Labels],
-    licences: &[String],
-    own: usize,
-    calibration: Calibration,
-) -> Description {
-    let below = options.base.map(|base| &base.description);
-    let mut sources = below.map(|below| below.sources.clone()).unwrap_or_default();
-    for (set, licence) in sets.iter().zip(licences) {
-        sources.push(Source { name: set.name.clone(), texts: set.rows.len(), licence: licence.clone() });
-    }
-    if own > 0 {
-        sources.push(Source { name: "own sentences".into(), texts: own, licence: "Apache-2.0".into() });
-    }
-    let mut calibrations: BTreeMap<String, Calibration> =
-        below.map(|below| below.calibrations.clone()).unwrap_or_default();
-    calibrations.insert(options.channel.to_owned(), calibration);
-    calibrations.entry(String::new()).or_insert(calibration);
-    Description {
-        version: options.version.to_owned(),
-        language: options.language.to_owned(),
-        seed: options.seed,
-        command: options.command.to_owned(),
-        sources,
-        calibrations,
-        row_unit: 0,
-        dense: Vec::new(),
-    }
-}
-
-/// The weights of a model as the fit has them.
-fn weights_of(model: &Model) -> Weights {
-    let unit = model.description.row_unit as f64 / f64::from(1 << 24);
-    let rows =
-        model.rows.iter().map(|[negative, positive]| [f64::from(*negative) * unit, 0.0, f64::from(*positive) * unit]);
-    let dense = model.dense.iter().map(|[negative, positive]| [*negative as f64, 0.0, *positive as f64]);
-    let dense = dense.map(|row| row.map(|weight| weight / ONE as f64));
-    Weights(rows.chain(dense).collect())
-}
-
-fn quantised(mut description: Description, lexicon: Lexicon, weights: &Weights) -> Option<Model> {
-    let relative = |[negative, neutral, positive]: [f64; CLASSES]| [negative - neutral, positive - neutral];
-    let rows: Vec<[f64; 2]> = weights.0.iter().take(ROWS).map(|row| relative(*row)).collect();
-    let largest = rows.iter().flatten().fold(1e-6_f64, |largest, weight| largest.max(weight.abs()));
-    #[expect(clippy::cast_possible_truncation, reason = "checked by Model::of, or -127 to 127")]
-    let whole = |value: f64| value.round() as i64;
-    description.row_unit = whole((largest / 127.0 * f64::from(1 << 24)).ceil());
-    let unit = description.row_unit as f64 / f64::from(1 << 24);
-    let byte = |weight: f64| i8::try_from(whole(weight / unit)).unwrap_or_default();
-    let dense = DENSE.iter().zip(weights.0.iter().skip(ROWS));
-    description.dense = dense
-        .map(|(name, row)| ((*name).to_owned(), relative(*row).map(|weight| whole(weight * ONE as f64))))
-        .collect();
-    Model::of(description, lexicon, rows.into_iter().map(|row| row.map(byte)).collect())
 }
 
 /// Words of the texts by how much their own weight moved.

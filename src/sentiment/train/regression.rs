@@ -47,6 +47,14 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// The difference to others.
+    pub(super) fn minus(&self, others: &Self) -> Self {
+        let rows = self.0.iter().zip(&others.0);
+        Self(rows.map(|(a, b)| [a[0] - b[0], a[1] - b[1], a[2] - b[2]]).collect())
+    }
+}
+
 /// Fits the weights of `size` features. `strictness` is what a squared distance from the prior costs, by feature.
 pub(super) fn fit(
     examples: &[&Example],
