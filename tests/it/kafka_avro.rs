@@ -139,6 +139,28 @@ fn record(touchpoint: &Value, payload: Vec<u8>) -> Record {
     Record { key: Some(key.into()), payload: Some(payload), timestamp_ms, ..Record::default() }
 }
 
+/// The touchpoint as an event: structured and binary in turn.
+fn event((at, touchpoint): (usize, &Value)) -> Record {
+    let mut data = touchpoint.clone();
+    let mut take = |name: &str| data.as_object_mut().unwrap().remove(name).unwrap();
+    let (id, source, kind, time) = (take("id"), take("source"), take("kind"), take("occurred_at"));
+    let time = jiff::Timestamp::from_millisecond(time.as_i64().unwrap()).unwrap().to_string();
+    if at % 2 == 0 {
+        let event = json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": time, "data": data});
+        return record(touchpoint, event.to_string().into_bytes());
+    }
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let headers = [
+        ("specversion", "1.0".to_owned()),
+        ("id", text(&id)),
+        ("source", text(&source)),
+        ("type", text(&kind)),
+        ("time", time),
+    ];
+    let headers = headers.map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).into();
+    Record { headers, ..record(touchpoint, data.to_string().into_bytes()) }
+}
+
 #[test]
 fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alerts() {
     let folder = tempfile::tempdir().unwrap();
@@ -202,27 +224,6 @@ fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alert
     assert_eq!(plain.replayed(), expected);
 
     let events = Case::new(folder.path(), "cloudevents", "");
-    let event = |(at, touchpoint): (usize, &Value)| {
-        let mut data = touchpoint.clone();
-        let mut take = |name: &str| data.as_object_mut().unwrap().remove(name).unwrap();
-        let (id, source, kind, time) = (take("id"), take("source"), take("kind"), take("occurred_at"));
-        let time = jiff::Timestamp::from_millisecond(time.as_i64().unwrap()).unwrap().to_string();
-        if at % 2 == 0 {
-            let event =
-                json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": time, "data": data});
-            return record(touchpoint, event.to_string().into_bytes());
-        }
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let headers = [
-            ("specversion", "1.0".to_owned()),
-            ("id", text(&id)),
-            ("source", text(&source)),
-            ("type", text(&kind)),
-            ("time", time),
-        ];
-        let headers = headers.map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).into();
-        Record { headers, ..record(touchpoint, data.to_string().into_bytes()) }
-    };
     broker::produce(events.brokers, &events.topic, &touchpoints.iter().enumerate().map(event).collect::<Vec<_>>());
     assert_eq!(events.replayed(), expected);
 }
