@@ -30,23 +30,45 @@ pub enum Brokers {
     Mock,
 }
 
-/// Runs the service until `shutdown` is requested. Blocks.
+/// Runs the service until `shutdown` is requested. Blocks. `load` reads the configuration again, when that is asked for.
 ///
 /// # Errors
 /// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
-pub fn run(config: &Config, brokers: Brokers, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub fn run(
+    config: &Config,
+    brokers: Brokers,
+    shutdown: &Shutdown,
+    load: &dyn Fn() -> Result<Config, String>,
+) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("building the metrics")?);
     metrics.expect(&config.settings);
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
     let _admin = serve_admin(config, &status, &metrics)?;
-    let shell = Arc::new(compose(config, brokers, shutdown, status, metrics)?);
+    let shell = Arc::new(compose(config, brokers, shutdown, status, Arc::clone(&metrics))?);
     let (done, ended) = channel();
     for worker in 0..usize::from(config.kafka.workers) {
         spawn(worker, &shell, done.clone())?;
     }
     drop(done);
-    wait(&ended, usize::from(config.kafka.workers), &shell)
+    wait(&ended, usize::from(config.kafka.workers), &shell, &|| {
+        let outcome = reload(config, &shell, load);
+        metrics.reloaded(outcome.is_ok());
+        if let Err(reason) = outcome {
+            tracing::error!(reason, "the configuration is not taken over; the one in force stays");
+        }
+    })
+}
+
+/// Puts the rules of the configuration as it is now in force. Everything else takes a restart.
+fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, String>) -> Result<(), String> {
+    let new = load()?;
+    let others = config.differs_beyond_rules(&new);
+    if !others.is_empty() {
+        return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
+    }
+    shell.reload(new.plan(new.input_topics(), shell.plan().partitions));
+    Ok(())
 }
 
 /// The names of all topics of a configuration.
@@ -97,7 +119,7 @@ fn compose(
         kafka: config.kafka.clone(),
         clients,
         topics,
-        plan: config.plan(config.input_topics(), partitions),
+        plan: config.plan(config.input_topics(), partitions).into(),
         registry: registry(config)?,
         scorer: Arc::clone(&config.scorer),
         status,
@@ -147,7 +169,12 @@ fn spawn(worker: usize, shell: &Arc<Shell>, done: Sender<anyhow::Result<()>>) ->
 }
 
 /// Waits for every worker. The first failure stops the others; a stop that takes too long is a failure.
-fn wait(ended: &Receiver<anyhow::Result<()>>, mut running: usize, shell: &Shell) -> anyhow::Result<()> {
+fn wait(
+    ended: &Receiver<anyhow::Result<()>>,
+    mut running: usize,
+    shell: &Shell,
+    reload: &dyn Fn(),
+) -> anyhow::Result<()> {
     let drain = Duration::from_millis(u64::try_from(shell.kafka.drain_timeout.0).unwrap_or(0));
     let mut failure = None;
     let mut deadline = None;
@@ -163,6 +190,9 @@ fn wait(ended: &Receiver<anyhow::Result<()>>, mut running: usize, shell: &Shell)
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if shell.shutdown.takes_reload() {
+            reload();
         }
         if shell.shutdown.is_requested() && Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + drain) {
             bail!("{running} workers did not stop within kafka.drain_timeout; what was not committed is read again");

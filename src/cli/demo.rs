@@ -92,7 +92,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let service = {
         let (config, shutdown) = (config.clone(), shutdown.clone());
-        spawn("service", move || app::run(&config, Brokers::Mock, &shutdown))?
+        spawn("service", move || app::run(&config, Brokers::Mock, &shutdown, &|| Ok(config.clone())))?
     };
     let clock = Arc::new(SimulatedClock::default());
     let feed = {

@@ -156,10 +156,10 @@ impl Replay {
         };
         let homes = run.iter().zip(&decoded).map(|record| usize::try_from(home(record)).unwrap_or(0));
         let homes: Vec<_> = homes.collect();
-        for (touchpoint, home) in decoded.iter().zip(&homes) {
-            if let (Ok(touchpoint), Some(partition)) = (touchpoint, self.partitions.get(*home)) {
-                partition.engine().warm(&touchpoint.customer_id);
-            }
+        for (number, partition) in self.partitions.iter().enumerate() {
+            let here = decoded.iter().zip(&homes).filter(|(_, home)| **home == number);
+            let touchpoints = here.filter_map(|(decoded, _)| decoded.as_ref().ok());
+            partition.engine().warm(touchpoints.map(|touchpoint| touchpoint.customer_id.as_ref()));
         }
         self.since_commit += run.len() as u64;
         for ((held, decoded), home) in run.iter().zip(decoded).zip(homes) {

@@ -32,6 +32,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::init(&config.telemetry.log, config.telemetry.json)?;
     let shutdown = Shutdown::default();
     shutdown.on_signals().context("listening for signals")?;
-    app::run(&config, Brokers::Real, &shutdown)?;
+    app::run(&config, Brokers::Real, &shutdown, &|| {
+        load::load(args.config.as_deref()).map_err(|problems| {
+            let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            told.join("; ")
+        })
+    })?;
     Ok(ExitCode::from(exit::OK))
 }

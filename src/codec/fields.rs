@@ -79,8 +79,9 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether nothing was set.
+    #[inline]
     pub(super) fn is_missing(&self, field: Field) -> bool {
-        self.get(field) == Scalar::Null
+        matches!(self.get(field), Scalar::Null)
     }
 
     #[inline]
@@ -158,6 +159,12 @@ impl<'a> Fields<'a> {
     /// An id: at most 200 bytes, no control characters; empty text is the same as none.
     #[inline]
     fn id(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
+        // Most fields are missing: that is said without a call.
+        if self.is_missing(field) { Ok(None) } else { self.given_id(field) }
+    }
+
+    #[inline(never)]
+    fn given_id(&mut self, field: Field) -> Result<Option<Cow<'a, str>>, Rejection> {
         let Some(id) = self.text(field)? else { return Ok(None) };
         if id.len() > ID_BYTES_MAX || has_control(&id) { Err(reject(Code::Id, field.name())) } else { Ok(Some(id)) }
     }
@@ -209,13 +216,20 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn positive(&mut self, field: Field) -> Result<Option<i64>, Rejection> {
+        if self.is_missing(field) {
+            return Ok(None);
+        }
         match self.whole(field)? {
             Some(number) if number < 0 => Err(reject(Code::Range, field.name())),
             number => Ok(number),
         }
     }
 
+    #[inline]
     fn time(&mut self, field: Field) -> Result<Option<Timestamp>, Rejection> {
+        if self.is_missing(field) {
+            return Ok(None);
+        }
         match self.whole(field)?.map(Timestamp) {
             Some(time) if !(Timestamp::EARLIEST..Timestamp::LATEST).contains(&time) => {
                 Err(reject(Code::TsRange, field.name()))
@@ -225,7 +239,11 @@ impl<'a> Fields<'a> {
     }
 
     /// A value of one of the model's lists.
+    #[inline]
     fn named<T: Deserialize<'static>>(&mut self, field: Field) -> Result<Option<T>, Rejection> {
+        if self.is_missing(field) {
+            return Ok(None);
+        }
         let Some(name) = self.text(field)? else { return Ok(None) };
         T::deserialize(StrDeserializer::<Error>::new(&name)).map(Some).map_err(|_| reject(Code::Type, field.name()))
     }
@@ -255,8 +273,13 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn rating(&mut self) -> Result<Option<Rating>, Rejection> {
         let Some(parts) = self.rating.take() else { return Ok(None) };
+        self.rating_of(&parts).map(Some)
+    }
+
+    fn rating_of(&self, parts: &RatingParts<'a>) -> Result<Rating, Rejection> {
         let value = self.decimal(&parts.value, "rating.value")?.ok_or_else(|| reject(Code::Missing, "rating.value"))?;
         let given = (self.decimal(&parts.min, "rating.min")?, self.decimal(&parts.max, "rating.max")?);
         let (min, max) = match (published(parts.instrument), given) {
@@ -271,7 +294,7 @@ impl<'a> Fields<'a> {
         if !(min..=max).contains(&value) {
             return Err(reject(Code::Range, "rating.value"));
         }
-        Ok(Some(Rating { instrument: parts.instrument, value, min, max }))
+        Ok(Rating { instrument: parts.instrument, value, min, max })
     }
 
     fn decimal(&self, node: &Node<'a>, name: &str) -> Result<Option<Micro>, Rejection> {

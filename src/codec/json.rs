@@ -4,7 +4,7 @@
 use super::fields::{Fields, RatingParts, Scalar};
 use super::mapping::Field;
 use super::node::{Borrowed, Node, NodeVisitor};
-use super::{Code, Rejection, reject};
+use super::{Code, Rejection, flat, reject};
 use crate::model::{Instrument, Timestamp};
 use memchr::memmem::Finder;
 use serde::Deserialize;
@@ -14,11 +14,27 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
+/// Bits of the two fields that are objects, among those of [`Field`]s.
+pub(super) const RATING: u32 = 30;
+pub(super) const ATTRIBUTES: u32 = 31;
+
 /// Reads the fields of a touchpoint into empty ones: in place, they are a kilobyte.
 pub(super) fn touchpoint<'a>(payload: &'a [u8], fields: &mut Fields<'a>) -> Result<(), Rejection> {
-    let rating = whole(payload, Raw(fields))?;
+    let text = utf8(payload)?;
+    let rating = match flat::touchpoint(text, fields) {
+        Some(rating) => rating,
+        None => {
+            *fields = Fields::new(false);
+            parsed(text, fields)?
+        }
+    };
     fields.rating = rating_parts(rating)?;
     Ok(())
+}
+
+/// The same for any JSON; answers the rating as it stands.
+pub(super) fn parsed<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<Node<'a>, Rejection> {
+    whole(text, Raw(fields))
 }
 
 /// Reads the fields of a touchpoint that is part of a larger object.
@@ -45,7 +61,7 @@ pub(super) fn touchpoint_of<'a>(node: Node<'a>, fields: &mut Fields<'a>) -> Resu
 
 /// Reads any JSON.
 pub(super) fn tree(payload: &[u8]) -> Result<Node<'_>, Rejection> {
-    whole(payload, PhantomData::<Node<'_>>)
+    whole(utf8(payload)?, PhantomData::<Node<'_>>)
 }
 
 /// The event time of a touchpoint, past everything else.
@@ -76,14 +92,17 @@ fn only_occurred_at(payload: &[u8]) -> Option<Timestamp> {
     ends.then_some(Timestamp(time))
 }
 
-fn whole<'a, S: DeserializeSeed<'a>>(payload: &'a [u8], seed: S) -> Result<S::Value, Rejection> {
-    // Checked once for the whole record: cheaper than string by string.
-    let text = std::str::from_utf8(payload)
-        .map_err(|error| Rejection { code: Code::Malformed, detail: format!("byte {}", error.valid_up_to()) })?;
+/// Checked once for the whole record: cheaper than string by string.
+fn utf8(payload: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(payload)
+        .map_err(|error| Rejection { code: Code::Malformed, detail: format!("byte {}", error.valid_up_to()) })
+}
+
+fn whole<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, Rejection> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
-    value.map_err(|error| classify(&error, payload))
+    value.map_err(|error| classify(&error, text.as_bytes()))
 }
 
 /// The code of a parser's error. serde_json names these two only in its text; `tests` holds it to them.
@@ -143,11 +162,11 @@ impl<'de> Visitor<'de> for Raw<'_, 'de> {
                 }
                 (None, "rating") => {
                     rating = map.next_value()?;
-                    30
+                    RATING
                 }
                 (None, "attributes") => {
                     self.0.attributes = entries(map.next_value()?).map_err(de::Error::custom)?;
-                    31
+                    ATTRIBUTES
                 }
                 (None, _) => {
                     map.next_value::<Node<'de>>()?;

@@ -4,6 +4,7 @@ pub mod avro;
 mod cloudevents;
 pub mod encode;
 mod fields;
+mod flat;
 mod json;
 pub mod mapping;
 pub mod node;

@@ -24,6 +24,7 @@ use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
 use canonical::Canonical;
 use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -212,6 +213,17 @@ impl Config {
             bounds: self.bounds,
             partitions,
         })
+    }
+
+    /// What differs besides rules, by top-level key; a running service can take over no more than those.
+    #[must_use]
+    pub fn differs_beyond_rules(&self, other: &Self) -> Vec<String> {
+        type Parts = BTreeMap<String, serde_json::Value>;
+        let parts = |config: &Self| serde_json::from_str::<Parts>(&config.canonical).unwrap_or_default();
+        let (own, others) = (parts(self), parts(other));
+        let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
+        let is_rules = |key: &str| key == "rules" || key == "rule";
+        keys.into_iter().filter(|key| !is_rules(key) && own.get(*key) != others.get(*key)).cloned().collect()
     }
 
     /// Every topic it reads with the index of its input, in the order of the configuration.

@@ -123,10 +123,11 @@ impl Engine {
         self.open_committed.copy_from_slice(&self.open);
     }
 
-    /// Reads a customer's memory and forgets it. Whoever does so for several customers before applying their touchpoints
-    /// waits for memory once instead of one after the other.
-    pub fn warm(&self, customer_id: &str) {
-        if let Some(slot) = self.store.find(customer_id) {
+    /// Reads customers' memory and forgets it: whoever does so before applying several touchpoints waits for memory once
+    /// instead of one after the other. In two steps, each of which has nothing to wait for between two customers.
+    pub fn warm<'i>(&self, customer_ids: impl Iterator<Item = &'i str>) {
+        let slots: Vec<u32> = customer_ids.filter_map(|customer_id| self.store.likely(customer_id)).collect();
+        for slot in slots {
             let lines = self.store.packed(slot).iter().step_by(CACHE_LINE_BYTES);
             std::hint::black_box(lines.fold(0, |all, byte| all ^ *byte));
         }

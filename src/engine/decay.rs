@@ -12,7 +12,7 @@ const STEPS: i64 = 4_096;
 const FRACTION_BITS: u32 = 30;
 
 /// `TABLE[i] = 2^(−i / 4096)`, 30 bits after the point.
-static TABLE: LazyLock<Vec<i64>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<u32>> = LazyLock::new(|| {
     const WIDE_BITS: u32 = 62;
     // Twelve square roots of one half give the factor of a single step.
     let mut step: u128 = 1 << (WIDE_BITS - 1);
@@ -22,7 +22,7 @@ static TABLE: LazyLock<Vec<i64>> = LazyLock::new(|| {
     let mut factor: u128 = 1 << WIDE_BITS;
     (0..STEPS)
         .map(|_| {
-            let entry = i64::try_from(factor >> (WIDE_BITS - FRACTION_BITS)).unwrap_or(i64::MAX);
+            let entry = u32::try_from(factor >> (WIDE_BITS - FRACTION_BITS)).unwrap_or(u32::MAX);
             factor = (factor * step) >> WIDE_BITS;
             entry
         })
@@ -32,7 +32,7 @@ static TABLE: LazyLock<Vec<i64>> = LazyLock::new(|| {
 /// A decay factor, ready to multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Factor {
-    mantissa: i64,
+    mantissa: u32,
     halvings: u32,
 }
 
@@ -51,10 +51,11 @@ impl Factor {
     #[must_use]
     pub(super) fn times(self, value: i64) -> i64 {
         let shift = FRACTION_BITS.saturating_add(self.halvings);
-        if shift >= 126 {
-            return 0;
-        }
-        let magnitude = (u128::from(value.unsigned_abs()) * u128::from(self.mantissa.unsigned_abs())) >> shift;
+        let magnitude = match value.unsigned_abs().checked_mul(self.mantissa.into()) {
+            // The usual case in 64 bits: all of them shifted out leave nothing.
+            Some(product) => u128::from(product.checked_shr(shift).unwrap_or(0)),
+            None => (u128::from(value.unsigned_abs()) * u128::from(self.mantissa)).checked_shr(shift).unwrap_or(0),
+        };
         let magnitude = i64::try_from(magnitude).unwrap_or(i64::MAX);
         if value < 0 { -magnitude } else { magnitude }
     }
@@ -73,6 +74,14 @@ mod tests {
         }
         assert_eq!(Factor::of(i64::MAX, 1).times(i64::MAX), 0);
         assert_eq!(Factor::of(-5, DAY_MS).times(7), 7);
+        assert_eq!(Factor::of(0, 1).times(i64::MAX), i64::MAX);
+        for halvings in [0_u32, 1, 33, 34, 62, 63, 64, 95, 96, 97, 98, 1_000] {
+            assert_eq!(Factor::of(halvings.into(), 1).times(i64::MAX), i64::MAX.checked_shr(halvings).unwrap_or(0));
+            assert_eq!(
+                Factor::of(halvings.into(), 1).times(-1_000_000),
+                -(1_000_000_i64.checked_shr(halvings).unwrap_or(0))
+            );
+        }
     }
 
     #[test]

@@ -5,22 +5,23 @@
 //! format (1 byte) | flags (1 byte: 1 = evictable) | latest (signed) | sections (4 bytes) | the fields of `Customer` in order
 //! ```
 //! What may be empty is a section: it is there when its bit in `sections` is set, in the order of the bits.
-//! Integers are LEB128, signed ones zigzag, hashes 8 bytes little-endian, lists and texts length-prefixed
-//! (`model::wire`). Times after the first are differences from `latest`, so that they stay short. Numbers are millionths.
+//! Integers have their size in front, signed ones zigzag (`latest` and the lengths of lists and texts are LEB128), hashes
+//! 8 bytes little-endian, lists and texts length-prefixed (`model::wire`). Times after the first are differences from
+//! `latest`, so that they stay short. Numbers are millionths.
 
 use super::ImageError;
 use super::customer::{
     AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Session,
 };
 use super::week::QUARTER_MS;
-use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
-use crate::model::{Figures, Item, Timestamp};
+use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_sized, put_sized_signed, put_u64};
+use crate::model::{Channel, EventHash, Figures, Item, Name, Timestamp};
 use crate::rules::lifecycle::State;
 
 pub(super) use super::image_read::read;
 
 /// Version of the format.
-const FORMAT: u8 = 5;
+const FORMAT: u8 = 6;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +147,7 @@ impl Writer<'_> {
         });
         let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
         self.section(!customer.week.is_empty(), |writer| {
-            writer.u64(customer.week.len() as u64);
+            put_u64(writer.out, customer.week.len() as u64);
             for quarter in &customer.week {
                 writer.i64(quarter.index - previous);
                 // Most quarters have no contact: the lowest bit says whether their number follows.
@@ -183,17 +184,17 @@ impl Writer<'_> {
 
     #[inline]
     pub(super) fn u64(&mut self, value: u64) {
-        put_u64(self.out, value);
+        put_sized(self.out, value);
     }
 
     #[inline]
     pub(super) fn i64(&mut self, value: i64) {
-        put_i64(self.out, value);
+        put_sized_signed(self.out, value);
     }
 
     #[inline]
     pub(super) fn time(&mut self, time: Timestamp) {
-        put_i64(self.out, self.base.0.wrapping_sub(time.0));
+        put_sized_signed(self.out, self.base.0.wrapping_sub(time.0));
     }
 
     fn text(&mut self, text: &str) {
@@ -201,7 +202,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
-        self.u64(items.len() as u64);
+        put_u64(self.out, items.len() as u64);
         for item in items {
             write(self, item);
         }
@@ -217,10 +218,16 @@ impl Writer<'_> {
     #[inline]
     fn mark(&mut self, mark: &Mark) {
         self.time(mark.time);
-        put_hash(self.out, mark.event.0);
-        self.out.extend_from_slice(&mark.kind.0.to_le_bytes());
-        self.out.push(mark.channel as u8);
+        self.event(mark.event, mark.kind, mark.channel);
         self.i64(mark.value.0);
+    }
+
+    /// What touchpoint it was.
+    #[inline]
+    pub(super) fn event(&mut self, event: EventHash, kind: Name, channel: Channel) {
+        let all = u128::from(event.0) | u128::from(kind.0) << 64 | u128::from(channel as u8) << 96;
+        let [known @ .., _, _, _] = all.to_le_bytes();
+        self.out.extend_from_slice(&known);
     }
 
     fn item(&mut self, item: Option<&Item>) {

@@ -3,8 +3,8 @@
 use super::image::Writer;
 use super::image_read::Parser;
 use super::items::{Action, Measured, OpenItem, Opener, Promise, What};
-use crate::model::wire::{Damaged, put_bytes, put_hash};
-use crate::model::{Channel, EventHash, Item, ItemType, Micro, Name};
+use crate::model::wire::{Damaged, put_bytes};
+use crate::model::{Item, ItemType, Micro, Name};
 use std::sync::Arc;
 
 impl Writer<'_> {
@@ -67,9 +67,7 @@ impl Writer<'_> {
     }
 
     fn opener(&mut self, opener: Opener) {
-        put_hash(self.out, opener.event.0);
-        self.hashed(opener.kind);
-        self.out.push(opener.channel as u8);
+        self.event(opener.event, opener.kind, opener.channel);
     }
 
     fn promise(&mut self, promise: &Promise) {
@@ -107,12 +105,12 @@ impl Parser<'_> {
         let id: Arc<str> = Arc::from(self.reader.str()?);
         let (opened, opener, last) = (self.time()?, self.opener()?, self.time()?);
         let (touchpoints, inbound) = (self.u32()?, self.u32()?);
-        let flags = self.reader.u64()?;
+        let flags = self.reader.sized()?;
         let given = |bit: u32| flags >> bit & 1 == 1;
         let [last_in, last_out, closed] = [0, 1, 6].map(|bit| given(bit).then(|| self.time()).transpose());
         let (last_in, last_out, closed, failed) = (last_in?, last_out?, closed?, given(7));
         let stage = given(2).then(|| Ok((self.time()?, self.hashed()?))).transpose()?;
-        let handled_ms = if given(3) { self.reader.i64()? } else { 0 };
+        let handled_ms = if given(3) { self.reader.sized_signed()? } else { 0 };
         let (mut promises, mut actions, mut measures, mut segments) = (vec![], vec![], vec![], vec![]);
         if given(4) {
             self.list(&mut promises, Self::promise)?;
@@ -123,7 +121,12 @@ impl Parser<'_> {
         if given(8) {
             self.list(&mut measures, |parser| {
                 let (index, time) = (parser.reader.u8()?, parser.time()?);
-                Ok(Measured { index, time, last: Micro(parser.reader.i64()?), sum: Micro(parser.reader.i64()?) })
+                Ok(Measured {
+                    index,
+                    time,
+                    last: Micro(parser.reader.sized_signed()?),
+                    sum: Micro(parser.reader.sized_signed()?),
+                })
             })?;
         }
         if given(9) {
@@ -154,12 +157,11 @@ impl Parser<'_> {
     }
 
     fn hashed(&mut self) -> Result<Name, Damaged> {
-        Ok(Name(u32::from_le_bytes(self.reader.four()?)))
+        Ok(Name(u32::from_le_bytes(self.reader.fixed()?)))
     }
 
     fn opener(&mut self) -> Result<Opener, Damaged> {
-        let (event, kind) = (EventHash(self.reader.hash()?), self.hashed()?);
-        Ok(Opener { event, kind, channel: Channel::from_code(self.reader.u8()?).ok_or(Damaged)? })
+        self.event().map(|(event, kind, channel)| Opener { event, kind, channel })
     }
 
     fn promise(&mut self) -> Result<Promise, Damaged> {

@@ -22,12 +22,12 @@ pub(super) fn read(image: &[u8], customer: &mut Customer) -> Result<(), ImageErr
     reader.u8()?;
     reader.u8()?;
     reader.i64()?;
-    let sections = u32::from_le_bytes(reader.four()?);
+    let sections = u32::from_le_bytes(reader.fixed()?);
     let mut parser = Parser { reader, base: latest, sections, bit: 1 };
     customer.latest = latest;
     customer.first_seen = parser.time()?;
     customer.now = parser.time()?;
-    customer.touchpoints = parser.reader.u64()?;
+    customer.touchpoints = parser.reader.sized()?;
     parser.evidence(customer)?;
     parser.matters(customer)?;
     parser.counts(customer)?;
@@ -47,7 +47,7 @@ impl Parser<'_> {
             customer.panes.read(&mut self.reader)?;
         }
         self.lists(&mut customer.recent, |parser| {
-            let (mark, weight) = (parser.mark()?, Micro(parser.reader.i64()?));
+            let (mark, weight) = (parser.mark()?, Micro(parser.reader.sized_signed()?));
             Ok(Recent { mark, weight, episode: parser.reader.u16()? })
         })?;
         if self.section() {
@@ -76,7 +76,7 @@ impl Parser<'_> {
         self.lists(&mut customer.completions, Self::completion)?;
         customer.shared = self.options(Self::time)?;
         self.lists(&mut customer.ratings, |parser| {
-            Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.i64()?)))
+            Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.sized_signed()?)))
         })?;
         self.lists(&mut customer.context, |parser| {
             let (index, last) = (parser.reader.u8()?, parser.time()?);
@@ -97,17 +97,17 @@ impl Parser<'_> {
             let mut previous = customer.latest.0.div_euclid(QUARTER_MS);
             for _ in 0..self.reader.count()? {
                 let index = previous
-                    .checked_add(self.reader.i64()?)
+                    .checked_add(self.reader.sized_signed()?)
                     .filter(|index| (0..=Timestamp::LATEST.0 / QUARTER_MS).contains(index));
                 previous = index.ok_or(Damaged)?;
-                let counted = self.reader.u64()?;
+                let counted = self.reader.sized()?;
                 let touchpoints = u32::try_from(counted >> 1).map_err(|_| Damaged)?;
                 let inbound = if counted & 1 == 1 { self.u32()? } else { 0 };
                 customer.week.push(Quarter { index: previous, touchpoints, inbound });
             }
         }
         if self.section() {
-            customer.opened = (self.reader.i64()?, self.u32()?);
+            customer.opened = (self.reader.sized_signed()?, self.u32()?);
         }
         customer.published = self.options(Self::figures)?;
         Ok(())
@@ -133,12 +133,12 @@ impl Parser<'_> {
 
     #[inline]
     pub(super) fn time(&mut self) -> Result<Timestamp, Damaged> {
-        Ok(Timestamp(self.base.0.wrapping_sub(self.reader.i64()?)))
+        Ok(Timestamp(self.base.0.wrapping_sub(self.reader.sized_signed()?)))
     }
 
     #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, Damaged> {
-        u32::try_from(self.reader.u64()?).map_err(|_| Damaged)
+        u32::try_from(self.reader.sized()?).map_err(|_| Damaged)
     }
 
     #[inline]
@@ -173,10 +173,15 @@ impl Parser<'_> {
 
     #[inline]
     fn mark(&mut self) -> Result<Mark, Damaged> {
-        let (time, event) = (self.time()?, EventHash(self.reader.hash()?));
-        let kind = Name(u32::from_le_bytes(self.reader.four()?));
-        let channel = Channel::from_code(self.reader.u8()?).ok_or(Damaged)?;
-        Ok(Mark { time, event, kind, channel, value: Micro(self.reader.i64()?) })
+        let (time, (event, kind, channel)) = (self.time()?, self.event()?);
+        Ok(Mark { time, event, kind, channel, value: Micro(self.reader.sized_signed()?) })
+    }
+
+    /// What [`super::image::Writer::event`] wrote.
+    #[inline]
+    pub(super) fn event(&mut self) -> Result<(EventHash, Name, Channel), Damaged> {
+        let (event, [kind @ .., channel]) = (EventHash(self.reader.hash()?), self.reader.fixed::<5>()?);
+        Ok((event, Name(u32::from_le_bytes(kind)), Channel::from_code(channel).ok_or(Damaged)?))
     }
 
     fn item(&mut self) -> Result<Option<Item>, Damaged> {
@@ -248,15 +253,15 @@ impl Parser<'_> {
         };
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);
         let (origin, figure) = (self.mark()?, self.reader.u8()?);
-        let before = self.option(|parser| parser.reader.i64().map(Micro))?;
-        let threshold = Micro(self.reader.i64()?);
+        let before = self.option(|parser| parser.reader.sized_signed().map(Micro))?;
+        let threshold = Micro(self.reader.sized_signed()?);
         Ok(AlertState { kind, item, detail, state, alert_id, revision, origin, figure, before, threshold })
     }
 
     fn figures(&mut self) -> Result<Figures, Damaged> {
-        let (index, perception) = (self.reader.i64()?, Micro(self.reader.i64()?));
-        let (expectation, felt) = (Micro(self.reader.i64()?), Micro(self.reader.i64()?));
-        let pressure = Micro(self.reader.i64()?);
+        let (index, perception) = (self.reader.sized_signed()?, Micro(self.reader.sized_signed()?));
+        let (expectation, felt) = (Micro(self.reader.sized_signed()?), Micro(self.reader.sized_signed()?));
+        let pressure = Micro(self.reader.sized_signed()?);
         let (disconfirmation, stage) = (perception - expectation, self.option(Self::name)?);
         Ok(Figures { index, perception, expectation, disconfirmation, felt, pressure, stage })
     }

@@ -15,7 +15,7 @@
 
 use super::decay::Factor;
 use crate::model::time::{DAY_MS, HOUR_MS};
-use crate::model::wire::{Damaged, Reader, put_i64, put_u64};
+use crate::model::wire::{Damaged, Reader, put_sized, put_sized_signed, put_u64};
 use crate::model::{Micro, Signal, Timestamp};
 
 /// Days kept.
@@ -47,16 +47,16 @@ impl Pane {
     }
 
     fn write(&self, out: &mut Vec<u8>, previous_index: i64) {
-        put_i64(out, self.index - previous_index);
-        put_u64(out, u64::from(self.n));
-        put_i64(out, self.sum_w);
-        put_i64(out, self.sum_ws);
+        put_sized_signed(out, self.index - previous_index);
+        put_sized(out, u64::from(self.n));
+        put_sized_signed(out, self.sum_w);
+        put_sized_signed(out, self.sum_ws);
     }
 
     fn read(reader: &mut Reader<'_>, previous_index: i64, index_max: i64) -> Result<Self, Damaged> {
-        let index = previous_index.checked_add(reader.i64()?).filter(|index| (0..=index_max).contains(index));
-        let n = u32::try_from(reader.u64()?).map_err(|_| Damaged)?;
-        Ok(Self { index: index.ok_or(Damaged)?, n, sum_w: reader.i64()?, sum_ws: reader.i64()? })
+        let index = previous_index.checked_add(reader.sized_signed()?).filter(|index| (0..=index_max).contains(index));
+        let n = u32::try_from(reader.sized()?).map_err(|_| Damaged)?;
+        Ok(Self { index: index.ok_or(Damaged)?, n, sum_w: reader.sized_signed()?, sum_ws: reader.sized_signed()? })
     }
 }
 

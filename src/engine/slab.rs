@@ -7,8 +7,11 @@
 //! abandoned: its pages stay. Here whoever holds a cell is known, so that [`Slab::tidy`] moves the last cells of a class
 //! into its holes and gives the chunks back.
 
-/// Bytes of a chunk at most, unless one cell needs more.
-const CHUNK_BYTES: usize = 16 * 1024;
+use std::num::NonZeroU32;
+
+/// Bytes of every chunk, unless one cell needs more. All are of one size: what one class gives back, the allocator can give
+/// to the next, where chunks made to each class's measure would leave gaps that fit nobody.
+const CHUNK_BYTES: usize = 32 * 1024;
 /// Classes are so many bytes apart up to 256 bytes, then eight to a doubling.
 const STEP_BYTES: usize = 16;
 const OWNER_BYTES: usize = size_of::<u32>();
@@ -30,11 +33,11 @@ impl Place {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Class {
     cell_bytes: usize,
-    /// Binary logarithm of the cells in a chunk.
-    shift: u32,
+    /// Cells in a chunk.
+    chunk_cells: NonZeroU32,
     chunks: Vec<Box<[u8]>>,
     /// Cells in use, holes among them.
     cells: u32,
@@ -44,12 +47,13 @@ struct Class {
 impl Class {
     fn new(number: usize) -> Self {
         let cell_bytes = room(number) + OWNER_BYTES;
-        let shift = (CHUNK_BYTES / cell_bytes).max(1).ilog2();
-        Self { cell_bytes, shift, ..Self::default() }
+        let chunk_cells = u32::try_from(CHUNK_BYTES / cell_bytes).ok().and_then(NonZeroU32::new);
+        let chunk_cells = chunk_cells.unwrap_or(NonZeroU32::MIN);
+        Self { cell_bytes, chunk_cells, chunks: Vec::new(), cells: 0, holes: Vec::new() }
     }
 
-    const fn at(&self, cell: u32) -> (usize, usize) {
-        ((cell >> self.shift) as usize, (cell as usize & ((1 << self.shift) - 1)) * self.cell_bytes)
+    fn at(&self, cell: u32) -> (usize, usize) {
+        ((cell / self.chunk_cells) as usize, (cell % self.chunk_cells) as usize * self.cell_bytes)
     }
 
     fn cell(&self, cell: u32) -> &[u8] {
@@ -75,8 +79,8 @@ impl Class {
 
     fn take(&mut self, owner: u32) -> u32 {
         let cell = self.holes.pop().unwrap_or_else(|| {
-            if (self.cells >> self.shift) as usize >= self.chunks.len() {
-                self.chunks.push(vec![0; self.cell_bytes << self.shift].into_boxed_slice());
+            if self.at(self.cells).0 >= self.chunks.len() {
+                self.chunks.push(vec![0; CHUNK_BYTES.max(self.cell_bytes)].into_boxed_slice());
             }
             self.cells += 1;
             self.cells - 1
@@ -161,6 +165,20 @@ impl Slab {
             tail_room.copy_from_slice(tail);
         }
         Place { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), cell }
+    }
+
+    /// Writes `tail` behind the first `head` bytes of a place, if all of it fits the cell's class; false, and nothing is
+    /// changed, when it does not.
+    pub(super) fn overwrite(&mut self, place: &mut Place, head: usize, tail: &[u8]) -> bool {
+        let (number, bytes) = (class_of(place.bytes as usize), head + tail.len());
+        if place.is_empty() || class_of(bytes) != number {
+            return false;
+        }
+        let cell = self.classes.get_mut(number).map(|class| class.cell_mut(place.cell)).unwrap_or_default();
+        let Some(room) = cell.get_mut(OWNER_BYTES + head..OWNER_BYTES + bytes) else { return false };
+        room.copy_from_slice(tail);
+        place.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        true
     }
 
     /// Gives a place up.

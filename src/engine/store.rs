@@ -31,13 +31,20 @@ struct Entry {
     touched_at: u32,
     /// Length of the id; ids are checked to be short (`ID_BYTES_MAX`).
     id_bytes: u16,
+    /// Some bits of the id's hash: another customer is nearly never read to see that it is another.
+    tag: u16,
 }
 
 impl Default for Entry {
     fn default() -> Self {
         let (deadline, scheduled) = (UNSCHEDULED, UNSCHEDULED);
-        Self { place: Place::default(), deadline, scheduled, touched_at: 0, id_bytes: 0 }
+        Self { place: Place::default(), deadline, scheduled, touched_at: 0, id_bytes: 0, tag: 0 }
     }
+}
+
+/// Bits that the index uses neither for the place nor for its own tags.
+const fn tag(hash: u64) -> u16 {
+    (hash >> 40 & 0xffff) as u16
 }
 
 /// Entries and their bytes.
@@ -66,6 +73,10 @@ impl Entries {
         self.packed(slot).0
     }
 
+    fn is_tagged(&self, slot: u32, hash: u64) -> bool {
+        self.get(slot).is_some_and(|entry| entry.tag == tag(hash))
+    }
+
     fn hash(&self, slot: u32) -> u64 {
         hash64(self.id(slot))
     }
@@ -75,12 +86,16 @@ impl Entries {
         if let Some(entry) = self.entries.get_mut(slot as usize) {
             let place = self.slab.replace(entry.place, slot, id, image);
             let id_bytes = u16::try_from(id.len()).unwrap_or(u16::MAX);
-            *entry = Entry { place, deadline, id_bytes, ..Entry::default() };
+            *entry = Entry { place, deadline, id_bytes, tag: tag(hash64(id)), ..Entry::default() };
         }
     }
 
-    /// Rewrites the image behind the id; `scratch` is for the id, which may have to move.
+    /// Rewrites the image behind the id; `scratch` is for the id when it has to move.
     fn set_image(&mut self, slot: u32, image: &[u8], scratch: &mut Vec<u8>) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if self.slab.overwrite(&mut entry.place, entry.id_bytes.into(), image) {
+            return;
+        }
         scratch.clear();
         scratch.extend_from_slice(self.id(slot));
         if let Some(entry) = self.entries.get_mut(slot as usize) {
@@ -154,8 +169,15 @@ impl Store {
     }
 
     pub(super) fn find(&self, customer_id: &str) -> Option<u32> {
-        let same = |slot: &u32| self.entries.id(*slot) == customer_id.as_bytes();
-        self.index.find(hash64(customer_id.as_bytes()), same).copied()
+        let hash = hash64(customer_id.as_bytes());
+        let same = |slot: &u32| self.entries.is_tagged(*slot, hash) && self.entries.id(*slot) == customer_id.as_bytes();
+        self.index.find(hash, same).copied()
+    }
+
+    /// Where a customer sits, if they are here at all; without a look at their bytes.
+    pub(super) fn likely(&self, customer_id: &str) -> Option<u32> {
+        let hash = hash64(customer_id.as_bytes());
+        self.index.find(hash, |slot| self.entries.is_tagged(*slot, hash)).copied()
     }
 
     pub(super) fn id(&self, slot: u32) -> &str {

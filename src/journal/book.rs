@@ -105,6 +105,12 @@ impl Book {
         }
     }
 
+    /// Goes on under another configuration; between transactions.
+    pub fn configure(&mut self, identity: Identity) {
+        self.identity = identity;
+        self.is_configuration_kept = false;
+    }
+
     /// What is committed.
     #[must_use]
     pub const fn committed(&self) -> &Meta {

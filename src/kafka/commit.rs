@@ -154,7 +154,7 @@ impl Worker<'_> {
         let bytes: usize = staged.journal.iter().map(Vec::len).sum();
         self.shell.signals.committed(&Committed {
             observed: &staged.observed,
-            settings: &self.shell.plan.settings,
+            settings: &self.plan.settings,
             topics: &self.shell.topics.inputs,
             at: owned.progressed_at,
             images: u64::try_from(staged.images.len()).unwrap_or(u64::MAX),

@@ -41,7 +41,7 @@ use crate::shutdown::Shutdown;
 use crate::status::{self, Signals, Status};
 use member::Member;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Pause before another attempt.
@@ -66,8 +66,8 @@ pub struct Shell {
     pub clients: Clients,
     /// Names of the topics; the inputs are the plan's sources.
     pub topics: Topics,
-    /// What is computed.
-    pub plan: Arc<Plan>,
+    /// What is computed; workers take a new one over between transactions.
+    pub plan: Mutex<Arc<Plan>>,
     /// Knows the schemas of Avro inputs.
     pub registry: Option<Registry>,
     /// Scores text.
@@ -90,11 +90,22 @@ impl Shell {
         worker::Worker::start(self, &fetch, index, instance)?.run()
     }
 
+    /// What is computed.
+    #[must_use]
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another plan in force, of which only rules differ.
+    pub fn reload(&self, plan: Arc<Plan>) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+
     /// The restore of one partition.
-    fn restorer(&self, partition: i32) -> Restorer {
+    fn restorer(plan: &Plan, partition: i32) -> Restorer {
         // Seeded at random by the standard library: an epoch only has to differ from every other one.
         let epoch = std::hash::RandomState::new().build_hasher().finish();
-        Partition::restorer(&self.plan, partition, epoch)
+        Partition::restorer(plan, partition, epoch)
     }
 
     /// Makes a call until it works, as long as it fails only for now; serves the group between attempts.

@@ -192,14 +192,16 @@ impl Taken<'_> {
     /// The record as the pipeline takes it.
     pub(super) fn raw(&self, partition: i32) -> RawRecord<'_> {
         let message = &self.message;
+        // Once: the client reads the end of the record for it, even when there are none.
+        let headers = message.headers();
         let source = u16::try_from(self.source).unwrap_or(u16::MAX);
         RawRecord {
             position: Position { source, partition, offset: message.offset() },
             recorded_at: recorded_at(message),
             key: message.key(),
             value: message.payload(),
-            retries: retries(message),
-            headers: message.headers().map(|headers| headers as &dyn codec::Headers),
+            retries: headers.map_or(0, retries),
+            headers: headers.map(|headers| headers as &dyn codec::Headers),
             schema: self.schema.as_ref(),
         }
     }
@@ -212,8 +214,7 @@ impl codec::Headers for BorrowedHeaders {
 }
 
 /// What the header of a record sent again says; foreign nonsense in it is no retry of ours.
-pub(super) fn retries(message: &BorrowedMessage<'_>) -> u8 {
-    let Some(headers) = message.headers() else { return 0 };
+fn retries(headers: &BorrowedHeaders) -> u8 {
     let value = headers.iter().find(|header| header.key == RETRIES).and_then(|header| header.value);
     value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
 }

@@ -15,6 +15,7 @@ use super::member::{CommittedOffsets, Member};
 use super::read::{Each, read_to_end};
 use super::{PAUSE, Shell};
 use crate::journal::{Restored, Restorer, Verdict};
+use crate::pipeline::Plan;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -39,11 +40,12 @@ pub(super) struct Found {
 /// Reads back these partitions. The caller's producer is initialised already.
 pub(super) fn restore(
     shell: &Shell,
+    plan: &Plan,
     worker: usize,
     member: &Member,
     partitions: &BTreeSet<i32>,
 ) -> Result<BTreeMap<i32, Found>, Error> {
-    let restore = Restore { shell, worker, member };
+    let restore = Restore { shell, plan, worker, member };
     let patience = shell.clients.transaction_timeout() + CLEANUP_INTERVAL;
     let deadline = Instant::now() + patience;
     let mut found = BTreeMap::new();
@@ -76,6 +78,7 @@ pub(super) fn restore(
 
 struct Restore<'a> {
     shell: &'a Shell,
+    plan: &'a Plan,
     worker: usize,
     member: &'a Member,
 }
@@ -87,7 +90,7 @@ impl Restore<'_> {
         let mut committed = self.patiently(|| self.member.committed(partitions))?;
         self.wait_for_ends(partitions, deadline)?;
         let mut restorers: BTreeMap<i32, (Restorer, u64)> =
-            partitions.iter().map(|partition| (*partition, (self.shell.restorer(*partition), 0))).collect();
+            partitions.iter().map(|partition| (*partition, (Shell::restorer(self.plan, *partition), 0))).collect();
         self.read_images(&mut restorers)?;
         self.read_journal(&mut restorers)?;
         let verdicts = restorers.into_iter().map(|(partition, (restorer, records))| {

@@ -55,11 +55,11 @@ impl Worker<'_> {
         }
         self.parked.clear();
         let mut records = 0;
-        for (index, found) in restore(self.shell, self.index, &self.member, &missing)? {
+        for (index, found) in restore(self.shell, &self.plan, self.index, &self.member, &missing)? {
             let Found { restored, committed, records: read } = found;
             records += read;
-            let shell = self.shell;
-            let partition = Partition::restored(Arc::clone(&shell.plan), Arc::clone(&shell.scorer), index, restored);
+            let partition =
+                Partition::restored(Arc::clone(&self.plan), Arc::clone(&self.shell.scorer), index, restored);
             self.own(index, partition, &committed)?;
         }
         if !missing.is_empty() {
@@ -78,6 +78,7 @@ impl Worker<'_> {
 
     /// Adds a partition whose state is complete; a source nobody has read yet begins at `start_from`.
     fn own(&mut self, index: i32, mut partition: Partition, committed: &CommittedOffsets) -> Result<(), Error> {
+        partition.configure(&self.plan);
         let (mut stop, mut is_start_due) = (partition.stop_reason(), false);
         for (source, topic) in (0_u16..).zip(&self.shell.topics.inputs) {
             let at = usize::from(source);

@@ -19,10 +19,11 @@ use super::schemas::Schemas;
 use super::transaction::Transactions;
 use super::{Shell, assignment, client};
 use crate::journal::ImagesDue;
-use crate::pipeline::Partition;
+use crate::pipeline::{Partition, Plan};
 use crate::status::{self, Answer, Query, State};
 use rdkafka::message::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ pub(super) struct Worker<'a> {
     pub(super) must_refetch: bool,
     shown: Instant,
     queries: (SyncSender<Query>, Receiver<Query>),
+    /// In force here.
+    pub(super) plan: Arc<Plan>,
 }
 
 impl<'a> Worker<'a> {
@@ -83,6 +86,7 @@ impl<'a> Worker<'a> {
             shown: Instant::now(),
             queries: sync_channel(QUERIES_MAX),
             shell,
+            plan: shell.plan(),
             index,
             instance: instance.to_owned(),
         })
@@ -111,6 +115,7 @@ impl<'a> Worker<'a> {
             self.commit(ImagesDue::Due)?;
         }
         if self.begun.is_none() {
+            self.reconfigure();
             self.answer_queries();
             self.show();
         }
@@ -121,6 +126,17 @@ impl<'a> Worker<'a> {
             std::thread::sleep(REST);
         }
         Ok(())
+    }
+
+    /// Takes a new plan over; only called when memory equals what is committed.
+    fn reconfigure(&mut self) {
+        let plan = self.shell.plan();
+        if Arc::ptr_eq(&plan, &self.plan) {
+            return;
+        }
+        self.plan = plan;
+        self.owned.values_mut().for_each(|owned| owned.partition.configure(&self.plan));
+        tracing::info!(worker = self.index, config_hash = format!("{:016x}", self.plan.config_hash), "reconfigured");
     }
 
     fn rebalance(&mut self, event: Rebalance) -> Result<(), Error> {
@@ -196,7 +212,7 @@ impl<'a> Worker<'a> {
     fn feed_all(&mut self) -> usize {
         let wait_max = client::span(self.shell.kafka.merge_wait_max);
         let room = self.shell.kafka.transaction_inputs_max.saturating_sub(self.inputs);
-        let schemas = Schemas { plan: &self.shell.plan, registry: self.shell.registry.as_ref() };
+        let schemas = Schemas { plan: &self.plan, registry: self.shell.registry.as_ref() };
         let (mut fed, mut forced, mut stopped, mut waiting) = (0, 0, Vec::new(), Vec::new());
         for (index, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.is_stopped) {
             while fed < room {
@@ -252,8 +268,7 @@ impl<'a> Worker<'a> {
     /// up to date.
     fn tick_idle(&mut self) {
         let (kafka, now) = (&self.shell.kafka, status::now());
-        let (idle_after, checkpoint_interval) =
-            (client::span(kafka.idle_after), self.shell.plan.bounds.checkpoint_interval);
+        let (idle_after, checkpoint_interval) = (client::span(kafka.idle_after), self.plan.bounds.checkpoint_interval);
         for owned in self.owned.values_mut() {
             if !owned.is_idle(idle_after) {
                 continue;

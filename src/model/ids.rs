@@ -9,6 +9,9 @@ pub fn hash64(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
+/// Up to this length a pair is hashed at once, which is several times faster than piece by piece.
+const JOINED_BYTES: usize = 96;
+
 /// Identity of a touchpoint: XXH3-64 of `source`, a zero byte and `id`. The same pair again is a duplicate.
 /// 64 bits keep state small; two of one customer's last few hundred events collide once in 10¹⁴ customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -18,6 +21,15 @@ impl EventHash {
     /// Hash of a (source, id) pair.
     #[must_use]
     pub fn of(source: &str, id: &str) -> Self {
+        let mut joined = [0; JOINED_BYTES];
+        if let Some(joined) = joined.get_mut(..source.len() + 1 + id.len())
+            && let Some((head, tail)) = joined.split_at_mut_checked(source.len())
+            && let Some((_, tail)) = tail.split_first_mut()
+        {
+            head.copy_from_slice(source.as_bytes());
+            tail.copy_from_slice(id.as_bytes());
+            return Self(hash64(joined));
+        }
         let mut state = Xxh3::new();
         state.update(source.as_bytes());
         state.update(&[0]);

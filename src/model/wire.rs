@@ -1,5 +1,8 @@
 //! The byte encoding of images and journal records: LEB128 variable-length integers, zigzag for signed ones,
 //! length-prefixed bytes, little-endian fixed 64-bit hashes. Simple enough to be read from another language.
+//!
+//! Images, which are read and written at every touchpoint, have most integers with their length in front instead
+//! ([`put_sized`]): as short, and read without a look at each byte.
 
 /// Appends an unsigned integer as LEB128: seven bits a byte, lowest first, high bit = more follow.
 #[inline]
@@ -51,7 +54,45 @@ const fn scatter(value: u64) -> u64 {
 /// Appends a signed integer: zigzag (0, −1, 1, −2 … become 0, 1, 2, 3 …), then as [`put_u64`].
 #[inline]
 pub fn put_i64(out: &mut Vec<u8>, value: i64) {
-    put_u64(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
+    put_u64(out, zigzag(value));
+}
+
+/// The lowest bits of a sized integer: how many bytes follow the first.
+const SIZE_BITS: u32 = 3;
+/// Sized integers up to this many bits have 7 bytes or fewer. Of longer ones the first byte is 7, and the integer follows.
+const SIZED_BITS_MAX: u32 = 7 * u8::BITS - SIZE_BITS;
+
+/// Appends an unsigned integer with its size in front: in the three lowest bits of the first byte the number of bytes
+/// that follow it, the integer above them, little-endian.
+#[inline]
+pub fn put_sized(out: &mut Vec<u8>, value: u64) {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    if bits > SIZED_BITS_MAX {
+        out.push(7);
+        out.extend_from_slice(&value.to_le_bytes());
+        return;
+    }
+    let follow = (bits + SIZE_BITS - 1) / u8::BITS;
+    let end = out.len() + follow as usize + 1;
+    // All eight bytes at once, then those that are too many are taken back.
+    out.extend_from_slice(&(value << SIZE_BITS | u64::from(follow)).to_le_bytes());
+    out.truncate(end);
+}
+
+/// Appends a signed integer: zigzag, then as [`put_sized`].
+#[inline]
+pub fn put_sized_signed(out: &mut Vec<u8>, value: i64) {
+    put_sized(out, zigzag(value));
+}
+
+#[inline]
+const fn zigzag(value: i64) -> u64 {
+    (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
+}
+
+#[inline]
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Appends a 64-bit hash, little-endian.
@@ -153,8 +194,47 @@ impl<'a> Reader<'a> {
     /// As [`Self::u64`].
     #[inline]
     pub fn i64(&mut self) -> Result<i64, Damaged> {
-        let value = self.u64()?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+        self.u64().map(unzigzag)
+    }
+
+    /// An unsigned integer with its size in front.
+    ///
+    /// # Errors
+    /// At the end.
+    #[inline]
+    pub fn sized(&mut self) -> Result<u64, Damaged> {
+        let Some((bytes, _)) = self.rest.split_first_chunk::<8>() else { return self.sized_by_bytes() };
+        let word = u64::from_le_bytes(*bytes);
+        let follow = (word & 7) as u32;
+        if follow == 7 {
+            return self.sized_by_bytes();
+        }
+        self.rest = self.rest.get(follow as usize + 1..).unwrap_or_default();
+        let others = (7 - follow) * u8::BITS;
+        Ok(word << others >> others >> SIZE_BITS)
+    }
+
+    /// The same near the end, and for the longest integers.
+    #[cold]
+    fn sized_by_bytes(&mut self) -> Result<u64, Damaged> {
+        let first = self.u8()?;
+        if first & 7 == 7 {
+            return self.hash();
+        }
+        let mut value = u64::from(first >> SIZE_BITS);
+        for place in 0..u32::from(first & 7) {
+            value |= u64::from(self.u8()?) << (u8::BITS - SIZE_BITS + place * u8::BITS);
+        }
+        Ok(value)
+    }
+
+    /// A signed integer with its size in front.
+    ///
+    /// # Errors
+    /// At the end.
+    #[inline]
+    pub fn sized_signed(&mut self) -> Result<i64, Damaged> {
+        self.sized().map(unzigzag)
     }
 
     /// A count of things that take at least one byte each: larger than what is left is damage, not an allocation.
@@ -167,13 +247,13 @@ impl<'a> Reader<'a> {
         if count <= self.rest.len() { Ok(count) } else { Err(Damaged) }
     }
 
-    /// Four bytes as they stand.
+    /// Some bytes as they stand.
     ///
     /// # Errors
     /// At the end.
     #[inline]
-    pub fn four(&mut self) -> Result<[u8; 4], Damaged> {
-        let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(Damaged)?;
+    pub fn fixed<const BYTES: usize>(&mut self) -> Result<[u8; BYTES], Damaged> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Damaged)?;
         self.rest = rest;
         Ok(*bytes)
     }
@@ -251,6 +331,18 @@ mod tests {
         }
 
         #[test]
+        fn sized_integers_are_short_and_read_back_anywhere(value: i64, shift in 0_u32..64, after in prop::collection::vec(any::<u8>(), 0..10)) {
+            let value = value >> shift;
+            let mut out = Vec::new();
+            put_sized_signed(&mut out, value);
+            let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
+            prop_assert_eq!(out.len(), if bits > 53 { 9 } else { (bits + 3).div_ceil(8) });
+            out.extend_from_slice(&after);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!((reader.sized_signed(), reader.rest()), (Ok(value), after.as_slice()));
+        }
+
+        #[test]
         fn integers_read_back(value: i64, hash: u64, text: String) {
             let mut out = Vec::new();
             put_i64(&mut out, value);
@@ -267,6 +359,8 @@ mod tests {
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             let mut reader = Reader::new(&bytes);
             while reader.i64().is_ok() {}
+            let mut reader = Reader::new(&bytes);
+            while reader.sized().is_ok() {}
             prop_assert!(Reader::new(&bytes).bytes().is_ok_and(|read| read.len() < bytes.len()) || Reader::new(&bytes).bytes().is_err());
         }
     }

@@ -16,7 +16,7 @@ mod staged;
 use crate::codec::encode::Vocabulary;
 use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
-use crate::journal::SettingsOf;
+use crate::journal::{Identity, ImagePolicy, SettingsOf};
 use crate::model::time::Span;
 use crate::model::{Name, Touchpoint, hash64};
 use crate::sentiment::Scorer;
@@ -95,6 +95,17 @@ impl Plan {
             config_hash: hash64(canonical.as_bytes()),
             ..*self
         })
+    }
+
+    fn identity(&self, partition: i32) -> Identity {
+        let sources = self.sources.iter().map(|(name, _)| name.clone()).collect();
+        let configuration = Arc::clone(&self.configuration);
+        Identity { partition, sources, config_hash: self.config_hash, configuration }
+    }
+
+    const fn image_policy(&self) -> ImagePolicy {
+        let Bounds { images_per_commit: per_touchpoint, tail_max, checkpoint_interval, .. } = self.bounds;
+        ImagePolicy { per_touchpoint, tail_max, checkpoint_interval }
     }
 
     /// The partition, of so many, where a record's customer lives. The key decides only where the mapping takes the id from

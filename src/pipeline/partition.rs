@@ -6,7 +6,7 @@ use super::{Observed, ObservedAlert, Plan, about, limits};
 use crate::codec::encode;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
-use crate::journal::{Book, Counters, Identity, ImagePolicy, ImagesDue, Meta, Restored, Restorer};
+use crate::journal::{Book, Counters, ImagesDue, Meta, Restored, Restorer};
 use crate::model::{AlertChange, Channel, ExperienceChange, Scored, Timestamp, Touchpoint, hash64};
 use crate::sentiment::Scorer;
 use hashbrown::HashTable;
@@ -66,15 +66,15 @@ impl Partition {
     pub fn new(plan: Arc<Plan>, scorer: Arc<Scorer>, partition: i32, epoch: u64, journalled: bool) -> Self {
         let meta = Meta { epoch, positions: vec![None; plan.sources.len()], ..Meta::default() };
         let engine = Engine::new(Arc::clone(&plan.settings));
-        let book = Book::new(identity(&plan, partition), policy(&plan), meta);
+        let book = Book::new(plan.identity(partition), plan.image_policy(), meta);
         Self::of(plan, scorer, partition, journalled, engine, book)
     }
 
     /// The restore of a partition: feed it the topics, then give its [`Restored`] to [`Self::restored`].
     #[must_use]
     pub fn restorer(plan: &Plan, partition: i32, fresh_epoch: u64) -> Restorer {
-        let identity = identity(plan, partition);
-        Restorer::new(Arc::clone(&plan.settings), plan.settings_of, identity, policy(plan), fresh_epoch)
+        let (identity, policy) = (plan.identity(partition), plan.image_policy());
+        Restorer::new(Arc::clone(&plan.settings), plan.settings_of, identity, policy, fresh_epoch)
     }
 
     /// A partition as restored.
@@ -105,6 +105,16 @@ impl Partition {
         }
     }
 
+    /// Goes on under another plan, of which only rules may differ; between transactions.
+    pub fn configure(&mut self, plan: &Arc<Plan>) {
+        if Arc::ptr_eq(&self.plan, plan) {
+            return;
+        }
+        self.engine.configure(Arc::clone(&plan.settings));
+        self.book.configure(plan.identity(self.number));
+        self.plan = Arc::clone(plan);
+    }
+
     /// Leaves experience changes out of what is staged (not the tombstones): for a replay that nobody reads them of.
     pub const fn mute_experience(&mut self) {
         self.experience_muted = true;
@@ -128,7 +138,7 @@ impl Partition {
     pub fn records(&mut self, raws: &[RawRecord<'_>]) -> usize {
         let plan = Arc::clone(&self.plan);
         let decoded: Vec<_> = raws.iter().map(|raw| plan.decode(raw)).collect();
-        decoded.iter().flatten().for_each(|touchpoint| self.engine.warm(&touchpoint.customer_id));
+        self.engine.warm(decoded.iter().flatten().map(|touchpoint| touchpoint.customer_id.as_ref()));
         let mut taken = 0;
         for (raw, decoded) in raws.iter().zip(decoded) {
             let fate = self.accept(raw, decoded);
@@ -469,21 +479,6 @@ impl Partition {
     #[must_use]
     pub const fn book(&self) -> &Book {
         &self.book
-    }
-}
-
-fn identity(plan: &Plan, partition: i32) -> Identity {
-    let sources = plan.sources.iter().map(|(name, _)| name.clone()).collect();
-    let configuration = Arc::clone(&plan.configuration);
-    Identity { partition, sources, config_hash: plan.config_hash, configuration }
-}
-
-const fn policy(plan: &Plan) -> ImagePolicy {
-    let bounds = &plan.bounds;
-    ImagePolicy {
-        per_touchpoint: bounds.images_per_commit,
-        tail_max: bounds.tail_max,
-        checkpoint_interval: bounds.checkpoint_interval,
     }
 }
 

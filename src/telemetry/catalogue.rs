@@ -190,6 +190,7 @@ const CHANNELS: Values = Values::Fixed(|| Channel::ALL.map(Channel::as_str).to_v
 const SEVERITIES: Values = Values::Fixed(|| Severity::ALL.map(Severity::as_str).to_vec());
 const PHASES: Values = Values::Fixed(|| Phase::ALL.map(Phase::as_str).to_vec());
 const OUTCOMES: Values = Values::Fixed(|| Outcome::ALL.map(Outcome::as_str).to_vec());
+const RELOADS: Values = Values::Fixed(|| vec!["applied", "refused"]);
 const LIMITS: Values = Values::Fixed(|| [Limit::Customers, Limit::CustomerBytes].map(Limit::as_str).to_vec());
 const VERSIONS: Values = Values::Fixed(|| vec![env!("CARGO_PKG_VERSION")]);
 const STATES: Values = Values::Fixed(|| vec!["restoring", "running", "waiting", "stopped"]);
@@ -221,6 +222,7 @@ catalogue! {
     Counter merge_forced_total() "Records taken without waiting longer for a slower topic";
     Counter transactions_total(outcome: OUTCOMES) "Transactions ended";
     Histogram(SECONDS_SHORT) transaction_duration_seconds() "From the first record of a transaction to its end";
+    Counter config_reloads_total(outcome: RELOADS) "Configurations read again while it ran (SIGHUP)";
     Counter records_lost_total() "Input records that were gone before they were read, with run --accept-gap; those of an aborted transaction count again";
     Counter producer_recreated_total() "Producers thrown away and initialised anew";
     Counter images_total() "State images and tombstones written";

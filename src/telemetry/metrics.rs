@@ -68,6 +68,11 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// A configuration was read again: taken over, or refused.
+    pub fn reloaded(&self, is_applied: bool) {
+        self.config_reloads_total(if is_applied { "applied" } else { "refused" }).inc();
+    }
+
     /// Puts the cards' own tables of scores beside what will be counted.
     pub fn expect(&self, settings: &Settings) {
         for card in settings.cards.values() {

@@ -42,6 +42,8 @@ mod kafka_faults;
 #[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
+mod kafka_reload;
+#[cfg(test)]
 #[cfg(feature = "tls")]
 mod kafka_secured;
 #[cfg(test)]
