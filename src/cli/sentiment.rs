@@ -62,7 +62,7 @@ pub(super) struct TrainArgs {
     /// Templates of sentences to learn from as well
     #[arg(long, value_name = "FILE", requires = "lexicon")]
     sentences: Option<PathBuf>,
-    /// Language of the texts; other than English, it starts from nothing or from --lexicon
+    /// Language of the texts; other than English, it starts from --lexicon, or from the shipped one of German or Spanish
     #[arg(long, value_name = "CODE", default_value = "en")]
     language: String,
     /// Channel the confidence and frequency of classes are fitted for; all channels without it

@@ -64,15 +64,15 @@ impl Summary {
             }
         }
         let customers: usize = partitions.iter().map(|partition| partition.engine().customers()).sum();
-        let largest = partitions.iter().filter_map(|partition| partition.engine().largest()).max();
-        eprint!("{}", self.table(plan, &Counters::from_values(counters), (customers, largest.as_ref()), took));
+        let largest = partitions.iter().map(|partition| partition.engine().largest()).max().unwrap_or_default();
+        eprint!("{}", self.table(plan, &Counters::from_values(counters), (customers, largest), took));
     }
 
     fn table(
         &self,
         plan: &Plan,
         counters: &Counters,
-        (customers, largest): (usize, Option<&Largest>),
+        (customers, largest): (usize, Largest),
         took: Duration,
     ) -> String {
         let touchpoints: u64 = counters.fates().iter().map(|(_, count)| count).sum();
@@ -86,11 +86,9 @@ impl Summary {
         }
         line("customers", customers as u64);
         line("customers forgotten", self.forgotten);
-        if let Some(Largest { bytes, touchpoints, items }) = largest {
-            line("largest customer bytes", *bytes as u64);
-            line("  touchpoints", *touchpoints);
-            line("  open items", *items as u64);
-        }
+        line("largest customer bytes", largest.bytes as u64);
+        line("  touchpoints then", largest.touchpoints);
+        line("  open items then", largest.items as u64);
         line("clamped times", counters.clamped);
         for (source, count) in self.clamped.iter().filter(|_| plan.sources.len() > 1) {
             let name = plan.sources.get(usize::from(*source)).map_or("", |(name, _)| name.as_str());

@@ -26,7 +26,7 @@ use canonical::Canonical;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
 
@@ -443,10 +443,10 @@ fn tables<T: DeserializeOwned>(user: &Table, name: &str, keys: &str, problems: &
 /// The user's table with everything it extends below it. `folder` is where the text stands, relative to the first one.
 fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems: &mut Vec<Problem>) -> Table {
     let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
-    relocate(&mut table, "catalogue_file", folder);
-    relocate(&mut table, "profile", folder);
+    merge::relocate(&mut table, "catalogue_file", folder);
+    merge::relocate(&mut table, "profile", folder);
     let outcomes = table.get_mut("outcome").and_then(Value::as_array_mut).into_iter().flatten();
-    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| relocate(outcome, "card", folder));
+    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| merge::relocate(outcome, "card", folder));
     let Some(Value::String(base)) = table.remove("extends") else { return table };
     if base.is_empty() {
         return table;
@@ -470,15 +470,6 @@ fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems
             ));
             table
         }
-    }
-}
-
-fn relocate(table: &mut Table, key: &str, folder: &Path) {
-    if let Some(Value::String(path)) = table.get_mut(key)
-        && !path.is_empty()
-    {
-        let moved: PathBuf = folder.join(&*path);
-        *path = moved.to_string_lossy().into_owned();
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Engine {
     /// Open alerts by the rule's place.
     open: Vec<i64>,
     open_committed: Vec<i64>,
+    largest: Largest,
 }
 
 impl Engine {
@@ -36,7 +37,8 @@ impl Engine {
     pub fn new(settings: Arc<Settings>) -> Self {
         let (store, scratch) = (Store::default(), Customer::default());
         let open = vec![0; settings.kinds().count()];
-        Self { settings, store, scratch, buffer: Vec::new(), open_committed: open.clone(), open }
+        let largest = Largest::default();
+        Self { settings, store, scratch, buffer: Vec::new(), open_committed: open.clone(), open, largest }
     }
 
     /// Applies one input; answers are appended to `out`, which the caller owns and reuses.
@@ -139,16 +141,10 @@ impl Engine {
         self.store.customers()
     }
 
-    /// The customer with the longest image; none without customers. Reads every customer: for reports.
+    /// The largest customer there was, kept or rolled back: for reports.
     #[must_use]
-    pub fn largest(&self) -> Option<Largest> {
-        let slot = self.store.slots().max_by_key(|slot| self.store.packed(*slot).len())?;
-        let (packed, mut customer) = (self.store.packed(slot), Customer::default());
-        unpack(packed, &mut customer).then(|| Largest {
-            bytes: packed.len(),
-            touchpoints: customer.touchpoints,
-            items: customer.items.iter().filter(|item| item.is_open()).count(),
-        })
+    pub const fn largest(&self) -> Largest {
+        self.largest
     }
 
     /// Open alerts by kind, in the order of `rules::TABLE`, own rules after it, as committed.
@@ -269,6 +265,13 @@ impl Engine {
     /// Puts what was packed in the customer's place.
     fn keep(&mut self, slot: u32, alert_changed: bool, opened: &Opened) {
         self.store.replace(slot, &self.buffer, self.scratch.deadline(&self.settings), alert_changed);
+        if self.buffer.len() > self.largest.bytes {
+            self.largest = Largest {
+                bytes: self.buffer.len(),
+                touchpoints: self.scratch.touchpoints,
+                items: self.scratch.items.iter().filter(|item| item.is_open()).count(),
+            };
+        }
         if alert_changed {
             add(&mut self.open, opened, 1);
         }

@@ -44,14 +44,14 @@ pub use cards::Served;
 pub use features::{Column, Features, Unit};
 pub use settings::Settings;
 
-/// How large the largest customer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The largest customer, when it was largest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Largest {
-    /// Of its image.
+    /// Of its image; 0 without customers.
     pub bytes: usize,
-    /// It ever had.
+    /// Touchpoints so far.
     pub touchpoints: u64,
-    /// Open now.
+    /// Open items.
     pub items: usize,
 }
 

@@ -15,8 +15,12 @@ use std::collections::BTreeMap;
 const FOLDS: usize = 5;
 /// Share of the items, in percent, that are the earlier ones of the split by time.
 const EARLIER_PERCENT: usize = 70;
-/// Bins of calibration.
-const BANDS: usize = 10;
+/// Bins of the calibration error.
+const BINS: usize = 10;
+/// Where bands of calibration end, in thousandths of the rows: the highest chances, which alert, are told apart more finely.
+const BAND_ENDS: [usize; 12] = [100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 980, 1_000];
+/// Rows of such a finer band at least.
+const BAND_ROWS_MIN: usize = 100;
 
 /// One moment of a labelled item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +161,7 @@ pub fn chances(scores: &[(i64, bool)]) -> Vec<Scored> {
     scores.iter().enumerate().map(case).collect()
 }
 
-/// How chances came true, in bands of about as many rows each.
+/// How chances came true, in bands of a tenth of the rows each; of the last tenth in up to three.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "shares and counts are small")]
 pub fn bands(scores: &[(i64, bool)]) -> Vec<Band> {
@@ -165,8 +169,11 @@ pub fn bands(scores: &[(i64, bool)]) -> Vec<Band> {
     sorted.sort_unstable();
     let mut bands: Vec<Band> = Vec::new();
     let mut from = 0;
-    for band in 1..=BANDS {
-        let mut to = sorted.len() * band / BANDS;
+    for end in BAND_ENDS {
+        let mut to = sorted.len() * end / 1_000;
+        if end > 900 && end < 1_000 && to.saturating_sub(from).min(sorted.len() - to) < BAND_ROWS_MIN {
+            continue;
+        }
         // Equal scores share a band.
         while to > 0 && sorted.get(to).map(|(z, _)| z) == sorted.get(to - 1).map(|(z, _)| z) {
             to += 1;
@@ -198,10 +205,10 @@ pub fn bands(scores: &[(i64, bool)]) -> Vec<Band> {
     reason = "counts are far below 2^53, chances lie within 0 and 1"
 )]
 pub fn calibration_error(cases: &[Scored]) -> f64 {
-    let mut bins = [0.0_f64; BANDS];
+    let mut bins = [0.0_f64; BINS];
     for case in cases {
-        let bin = (case.score.clamp(0.0, 1.0) * BANDS as f64) as usize;
-        if let Some(bin) = bins.get_mut(bin.min(BANDS - 1)) {
+        let bin = (case.score.clamp(0.0, 1.0) * BINS as f64) as usize;
+        if let Some(bin) = bins.get_mut(bin.min(BINS - 1)) {
             *bin += case.score - f64::from(u8::from(case.bad));
         }
     }

@@ -8,7 +8,7 @@ use crate::model::Micro;
 /// One, in Q16.
 pub(super) const ONE: i64 = 1 << 16;
 /// ln 2 in 2^-32.
-const LN_2: i64 = 2_977_044_472;
+const LN_2: u64 = 2_977_044_472;
 /// Logits further apart than this (in Q16) give a probability of 0: e^-24 is below a millionth.
 const RANGE: i64 = 24 * ONE;
 
@@ -17,6 +17,9 @@ const RANGE: i64 = 24 * ONE;
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "below one")]
 pub(super) fn squash(x: i64, c: i64) -> i64 {
+    if x == 0 {
+        return 0;
+    }
     let x = x as f64;
     (x * ONE as f64 / (x * x + (c * 10_000) as f64).sqrt()) as i64
 }
@@ -34,15 +37,17 @@ fn exp_negative(x: i64) -> i64 {
     if x >= RANGE {
         return 0;
     }
-    let x = x << 16;
-    let (halvings, rest) = (x / LN_2, x % LN_2);
-    let mut sum = 1_i64 << 32;
-    // Horner's scheme: 1 - r(1 - r/2(1 - r/3(…))).
-    for divisor in (1..=8).rev() {
-        let product = (i128::from(sum) * i128::from(rest)) >> 32;
-        sum = (1 << 32) - i64::try_from(product).unwrap_or_default() / divisor;
+    if x == 0 {
+        return 1 << 32;
     }
-    sum >> halvings
+    let x = x.unsigned_abs() << 16;
+    let (halvings, rest) = (x / LN_2, x % LN_2);
+    let mut sum = 1_u64 << 32;
+    // Horner's scheme: 1 - r(1 - r/2(1 - r/3(…))). A product is at most 2^32 · ln 2 · 2^32: below 2^64.
+    for divisor in (1..=8).rev() {
+        sum = (1 << 32) - ((sum * rest) >> 32) / divisor;
+    }
+    (sum >> halvings).cast_signed()
 }
 
 /// Probabilities of logits in Q16, in millionths; they sum to one exactly.

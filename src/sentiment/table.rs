@@ -60,8 +60,9 @@ impl Table {
         let mut sums = [0_i32; 2];
         let count = scratch.rows(|_, row, weight| {
             if let Some([negative, positive]) = self.rows.get(row) {
-                sums[0] += i32::from(*negative) * weight;
-                sums[1] += i32::from(*positive) * weight;
+                // Some thousand rows of 127 times 384: far from the limits, and the hottest line of all.
+                sums[0] = sums[0].wrapping_add(i32::from(*negative).wrapping_mul(weight));
+                sums[1] = sums[1].wrapping_add(i32::from(*positive).wrapping_mul(weight));
             }
         });
         let inverse_root = inverse_root(count);

@@ -179,6 +179,32 @@ fn an_overlay_knows_own_texts_and_leaves_others_to_the_base() {
 }
 
 #[test]
+fn a_model_of_spanish_starts_from_our_lexicon() {
+    let places =
+        ["piscina", "terraza", "playa", "cafetería", "recepción", "calle", "puerta", "ventana", "mesa", "llave"];
+    let rows = places.map(|what| format!("la {what} es excelente\tpositive\nla {what} es horrible\tnegative\n"));
+    let sets = [train::Labels::parse("own", &rows.concat()).unwrap()];
+    let options = train::Options {
+        language: "es",
+        version: "1",
+        command: "",
+        seed: 1,
+        base: None,
+        lexicons: &[],
+        sentences: None,
+        channel: "",
+    };
+    let model = train::train(&options, &sets, &["own".to_owned()]).unwrap().model;
+    let scorer = Scorer::with(model);
+    let mut scratch = Scratch::default();
+    let mut score = |text: &str| scorer.score(text, Some("es"), "", &mut scratch).unwrap().score();
+    // Words that no label holds.
+    assert!(score("un desayuno estupendo") > Micro(200_000));
+    assert!(score("un desayuno pésimo") < Micro(-200_000));
+    assert!(score("no es estupendo") < score("es estupendo"));
+}
+
+#[test]
 fn an_overlaid_model_is_read_as_it_was_written_and_is_no_base() {
     let bytes = OVERLAID.bytes().unwrap();
     assert!(bytes.len() < MODEL_BYTES_MAX);

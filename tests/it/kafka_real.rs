@@ -38,7 +38,7 @@ impl Scene {
     }
 
     /// Creates the topics.
-    fn empty(name: &str) -> Self {
+    pub(crate) fn empty(name: &str) -> Self {
         let brokers = broker::shared();
         let name = unique(name);
         let inputs: Vec<String> =

@@ -36,6 +36,8 @@ mod interleaving;
 #[cfg(test)]
 mod kafka_avro;
 #[cfg(test)]
+mod kafka_card;
+#[cfg(test)]
 mod kafka_dlq;
 #[cfg(test)]
 mod kafka_faults;

@@ -29,6 +29,11 @@ use likeness::Likeness;
 use regression::{CLASSES, Example, Weights, softmax};
 use std::collections::BTreeMap;
 
+/// Lexicons of our own for languages without a model, by ISO 639-1: a training without a lexicon starts from them.
+const LEXICONS: [(&str, &str); 2] = [
+    ("de", include_str!("../../../config/sentiment/german.tsv")),
+    ("es", include_str!("../../../config/sentiment/spanish.tsv")),
+];
 const FOLDS: u64 = 5;
 /// What the square of a weight costs, against one text of weight one. Chosen by cross-validation.
 const ROW_COST: f64 = 0.04;
@@ -53,7 +58,7 @@ pub struct Options<'a> {
     pub seed: u64,
     /// The model an overlay is for.
     pub base: Option<&'a Model>,
-    /// Lexicons, without a base.
+    /// Lexicons, without a base; none is our own of the language, if there is one.
     pub lexicons: &'a [&'a str],
     /// Templates of our own sentences, without a base.
     pub sentences: Option<&'a str>,
@@ -115,6 +120,7 @@ struct Unseen {
 pub fn train(options: &Options<'_>, sets: &[Labels], licences: &[String]) -> Result<Trained, TrainError> {
     let lexicon = match options.base {
         Some(base) => base.lexicon.clone(),
+        None if options.lexicons.is_empty() => Lexicon::parse(&lexicons_of(options.language))?,
         None => Lexicon::parse(options.lexicons)?,
     };
     let own = match options.sentences {
@@ -158,6 +164,10 @@ pub fn train(options: &Options<'_>, sets: &[Labels], licences: &[String]) -> Res
     let cross_validated = prepared.iter().filter_map(|set| set.figures(calibration, below)).collect();
     let changed = prior.map_or_else(Default::default, |prior| changed(sets, &prior, &weights));
     Ok(Trained { model, cross_validated, changed })
+}
+
+fn lexicons_of(language: &str) -> Vec<&'static str> {
+    LEXICONS.iter().filter(|(of, _)| *of == language).map(|(_, lexicon)| *lexicon).collect()
 }
 
 fn check(sets: &[Labels]) -> Result<(), TrainError> {
