@@ -1,8 +1,8 @@
 //! Exponential decay without floats: 2^(−age / half-life) from a table of 4,096 steps per half-life.
 //!
 //! `exp2` of the standard library may differ in the last bit between hosts; integers do not. The table is made once
-//! by integer square roots, so it is the same everywhere. Its step is the definition: a factor is at most 0.017 %
-//! below the real one.
+//! by integer square roots, so it is the same everywhere. Its step is the definition: a factor is at most 0.018 %
+//! above the real one.
 
 use std::sync::LazyLock;
 
