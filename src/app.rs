@@ -8,6 +8,7 @@
 use crate::admin::{self, Server, Sources};
 use crate::config::Config;
 use crate::kafka::{self, Clients, Shell, Topics, topics};
+use crate::registry::Registry;
 use crate::shutdown::Shutdown;
 use crate::status::Status;
 use crate::telemetry::Metrics;
@@ -83,6 +84,11 @@ pub fn topics_of(config: &Config) -> Topics {
     }
 }
 
+/// The client of the registry, where one is named.
+pub(crate) fn registry(config: &Config) -> anyhow::Result<Option<Registry>> {
+    config.registry.as_ref().map(Registry::start).transpose().context("registry")
+}
+
 /// Starts the admin server, unless it is switched off.
 fn serve_admin(config: &Config, status: &Arc<Status>, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Server>> {
     let Some(listen) = config.admin.listen else { return Ok(None) };
@@ -114,6 +120,7 @@ fn compose(
         clients,
         topics,
         plan: config.plan(config.input_topics(), partitions).into(),
+        registry: registry(config)?,
         scorer: Arc::clone(&config.scorer),
         status,
         signals,

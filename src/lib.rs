@@ -16,6 +16,7 @@ pub mod engine;
 pub mod insight;
 pub mod journal;
 pub mod pipeline;
+pub mod registry;
 pub mod sim;
 
 pub mod config;

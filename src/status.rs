@@ -2,7 +2,7 @@
 //! siblings and never name each other. A lock is taken per transaction, never per record.
 //!
 //! ```text
-//! partition: (not owned) ── assigned ──▶ Restoring ──▶ Running ──▶ Stopped(reason)
+//! partition: (not owned) ── assigned ──▶ Restoring ──▶ Running ⇄ Waiting, or Stopped(reason)
 //!                 ▲                          │            │             │
 //!                 └──────────── revoked ─────┴────────────┴─────────────┘
 //! ```
@@ -40,6 +40,8 @@ pub enum State {
     Restoring,
     /// It takes touchpoints.
     Running,
+    /// Its next record needs something that does not answer; it goes on by itself. What it is.
+    Waiting(String),
     /// It takes none until a person acts; the reason says what to do. The others go on.
     Stopped(String),
 }
@@ -215,6 +217,7 @@ impl Status {
         for (partition, owned) in self.lock().iter() {
             match &owned.status.state {
                 State::Running => {}
+                State::Waiting(what) => return Err(format!("partition {partition} waits: {what}")),
                 State::Restoring => return Err(format!("partition {partition} is being restored")),
                 State::Stopped(reason) => return Err(format!("partition {partition} is stopped: {reason}")),
             }
@@ -311,6 +314,8 @@ mod tests {
         assert_eq!(status.ready(), Err("partition 3 is being restored".to_owned()));
         status.update(3, |partition| partition.state = State::Running);
         assert_eq!(status.ready(), Ok(()));
+        status.update(3, |partition| partition.state = State::Waiting("schema 7".to_owned()));
+        assert_eq!(status.ready(), Err("partition 3 waits: schema 7".to_owned()));
         status.update(3, |partition| partition.state = State::Stopped("dlq limit".to_owned()));
         assert_eq!(status.ready(), Err("partition 3 is stopped: dlq limit".to_owned()));
         status.disown(3);

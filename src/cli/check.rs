@@ -88,6 +88,9 @@ struct Tried {
 }
 
 fn try_out(config: &Config, input: &Input, path: &Path, lines: u64, show: u64) -> anyhow::Result<Tried> {
+    if input.is_avro() {
+        anyhow::bail!("records of the Avro input {} are read from topics: there is no sample to try", input.name);
+    }
     let mut tried = Tried::default();
     let is_csv = matches!(input.format, Format::Csv(_));
     let rows = Rows::open(path, is_csv, config.bounds.record_bytes_max, |file| Box::new(file))?;

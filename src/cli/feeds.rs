@@ -5,7 +5,7 @@ use crate::codec::{Format, RawRecord};
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::pipeline::Plan;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal as _, Read};
 use std::path::Path;
@@ -45,6 +45,9 @@ impl<'p> Feeds<'p> {
         let bar = progress_bar(plan)?;
         let open = |(source, (path, input)): (u16, &(String, usize))| {
             let input = plan.inputs.get(*input).context("the input of a file is gone")?;
+            if input.is_avro() {
+                bail!("{path}: records of the Avro input {} are read from topics, by replay --topics", input.name);
+            }
             let wrap = |file| -> Box<dyn Read> { Box::new(bar.wrap_read(file)) };
             let is_csv = matches!(input.format, Format::Csv(_));
             let rows = Rows::open(Path::new(path), is_csv, plan.bounds.record_bytes_max, wrap)?;

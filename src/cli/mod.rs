@@ -80,8 +80,8 @@ enum Command {
     Profile(profile::Args),
     /// Learn from your labels what foretells an outcome: a card of points
     Train(train::Args),
-    /// The JSON Schema of a configuration, for editors
-    Schema,
+    /// The JSON Schema of a configuration, for editors; or the form of topics and records
+    Schema(schema::Args),
     /// Every problem of a configuration at once
     Check(check::Args),
     /// Create the topics it needs, or verify them
@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Train(args) => train::run(&args),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Reset(args) => reset::run(args),

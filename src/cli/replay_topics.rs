@@ -59,7 +59,7 @@ pub(super) fn run(
         totals.alerts = lines.alerts;
         lines.experience.map_or(Ok(()), |mut out| out.flush()).context("cannot write experience changes")?;
     } else {
-        let inputs = history::Inputs::connect(&clients, &topics.inputs)?;
+        let inputs = history::Inputs::connect(&clients, &topics.inputs, &plan, app::registry(config)?)?;
         let range = Range { from: args.from, to: args.to };
         for index in 0..partitions {
             let partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), index, 0, false);

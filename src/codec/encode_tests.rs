@@ -169,7 +169,7 @@ fn headers_of_dead_letters_say_why_and_where() {
         key: None,
         value: Some(b"{\"id\":\"canary"),
         retries: 2,
-        headers: None,
+        ..RawRecord::default()
     };
     let rejection = decode(&Input::default(), &record).unwrap_err();
     assert_eq!(rejection.code, Code::Malformed);

@@ -244,7 +244,7 @@ impl<'de> Visitor<'de> for RawScalar<'_, 'de> {
     }
 }
 
-fn entries(attributes: Node<'_>) -> Result<Vec<(std::borrow::Cow<'_, str>, Node<'_>)>, &'static str> {
+pub(super) fn entries(attributes: Node<'_>) -> Result<Vec<(std::borrow::Cow<'_, str>, Node<'_>)>, &'static str> {
     match attributes {
         Node::Object(entries) => Ok(entries),
         Node::Null => Ok(Vec::new()),
@@ -252,7 +252,7 @@ fn entries(attributes: Node<'_>) -> Result<Vec<(std::borrow::Cow<'_, str>, Node<
     }
 }
 
-fn rating_parts(mut rating: Node<'_>) -> Result<Option<RatingParts<'_>>, Rejection> {
+pub(super) fn rating_parts(mut rating: Node<'_>) -> Result<Option<RatingParts<'_>>, Rejection> {
     match rating {
         Node::Null => return Ok(None),
         Node::Object(_) => {}

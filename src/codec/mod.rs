@@ -1,5 +1,6 @@
 //! Bytes ↔ model. Sans-IO: answers a [`Touchpoint`] or a [`Rejection`], never panics, never reads a clock.
 
+pub mod avro;
 mod cloudevents;
 pub mod encode;
 mod fields;
@@ -50,6 +51,8 @@ pub struct RawRecord<'a> {
     pub retries: u8,
     /// Its headers; none for files.
     pub headers: Option<&'a dyn Headers>,
+    /// What is known of the schema it was written with, for inputs of Avro ([`Input::schema_id`]).
+    pub schema: Option<&'a avro::Lookup>,
 }
 
 impl<'a> RawRecord<'a> {
@@ -100,11 +103,21 @@ pub enum Code {
     ContentType,
     /// Framed by a schema registry's serializer, and not JSON behind that: Protobuf or Avro in an input of JSON.
     Framing,
+    /// Not framed by a schema registry's serializer, in an input of Avro.
+    Magic,
+    /// The registry has no schema of the record's id.
+    UnknownSchema,
+    /// The schema cannot be read as ours, or is refused; or a symbol of it has no meaning here.
+    Schema,
+    /// The bytes are not what the schema says.
+    Decode,
+    /// Written with a schema of Protobuf, which is not read.
+    Protobuf,
 }
 
 impl Code {
     /// All codes, in their order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Empty,
         Self::NoKey,
         Self::Malformed,
@@ -123,6 +136,11 @@ impl Code {
         Self::Version,
         Self::ContentType,
         Self::Framing,
+        Self::Magic,
+        Self::UnknownSchema,
+        Self::Schema,
+        Self::Decode,
+        Self::Protobuf,
     ];
 
     /// The name in metrics, headers and summaries.
@@ -147,6 +165,11 @@ impl Code {
             Self::Version => "version",
             Self::ContentType => "content_type",
             Self::Framing => "framing",
+            Self::Magic => "magic",
+            Self::UnknownSchema => "unknown_schema",
+            Self::Schema => "schema",
+            Self::Decode => "decode",
+            Self::Protobuf => "protobuf",
         }
     }
 }
@@ -173,13 +196,15 @@ pub enum Format {
     CloudEvents(Option<Mapping>),
     /// Messages of Segment's tracking API.
     Segment(Mapping),
+    /// Avro of a schema registry: touchpoints as in `schemas/touchpoint.avsc`, or anything a mapping reads.
+    Avro(Option<Mapping>),
 }
 
 impl Format {
     fn mapping(&self) -> Option<&Mapping> {
         match self {
             Self::Touchpoint => None,
-            Self::CloudEvents(mapping) => mapping.as_ref(),
+            Self::CloudEvents(mapping) | Self::Avro(mapping) => mapping.as_ref(),
             Self::Json(mapping) | Self::Csv(mapping) | Self::Segment(mapping) => Some(mapping),
         }
     }
@@ -211,6 +236,19 @@ impl Input {
     #[must_use]
     pub fn takes_id_from_key(&self) -> bool {
         self.format.mapping().is_some_and(Mapping::takes_id_from_key)
+    }
+
+    /// The schema a record was written with, where its decoding needs that ([`RawRecord::schema`]); none when it does not,
+    /// or the record does not say.
+    #[must_use]
+    pub fn schema_id(&self, value: Option<&[u8]>) -> Option<u32> {
+        if self.is_avro() { avro::schema_id(value?).ok() } else { None }
+    }
+
+    /// Whether its records are Avro.
+    #[must_use]
+    pub const fn is_avro(&self) -> bool {
+        matches!(self.format, Format::Avro(_))
     }
 
     /// The keys by which records of this customer may be placed on a partition: the id itself, or the record keys that the
@@ -250,8 +288,13 @@ fn reject(code: Code, detail: &str) -> Rejection {
 /// A [`Rejection`] with a stable code.
 pub fn decode<'a>(input: &'a Input, record: &RawRecord<'a>) -> Result<Touchpoint<'a>, Rejection> {
     let value = record.value.filter(|value| !value.is_empty()).ok_or_else(|| reject(Code::Empty, "value"))?;
+    if let Format::Avro(mapping) = &input.format {
+        return avro::decode(input, mapping.as_ref(), record, value);
+    }
     let value = unframed(value)?;
     match &input.format {
+        // Read above.
+        Format::Avro(_) => Err(reject(Code::Magic, "value")),
         Format::Touchpoint => {
             let mut fields = Fields::new(false);
             json::touchpoint(value, &mut fields)?;
@@ -298,13 +341,15 @@ pub fn arrival(input: &Input, record: &RawRecord<'_>) -> Option<Timestamp> {
         match &input.format {
             Format::Touchpoint => return json::occurred_at(payload),
             Format::CloudEvents(None) => return cloudevents::Event::read(record, payload).ok()?.occurred_at(),
-            Format::Json(_) | Format::Csv(_) | Format::CloudEvents(Some(_)) | Format::Segment(_) => {}
+            Format::Json(_) | Format::Csv(_) | Format::CloudEvents(Some(_)) | Format::Segment(_) | Format::Avro(_) => {}
         }
     }
     let root = match &input.format {
         Format::Touchpoint | Format::Json(_) | Format::Csv(_) => json::tree(payload).ok()?,
         Format::CloudEvents(_) => cloudevents::Event::read(record, payload).ok()?.tree().ok()?,
         Format::Segment(_) => segment::message(payload).ok()?,
+        // Has no files.
+        Format::Avro(_) => return None,
     };
     let arrived = input.arrival.iter().find_map(|(pointer, format)| format.read(pointer.find(&root)?));
     arrived.or_else(|| match input.format.mapping() {

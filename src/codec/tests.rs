@@ -13,7 +13,7 @@ fn record(value: &[u8]) -> RawRecord<'_> {
     RawRecord { position: Position::default(), value: Some(value), ..RawRecord::default() }
 }
 
-const GOOD: &str = r#"{"id":"e1","source":"shop","customer_id":"c1","channel":"web","kind":"order_placed","occurred_at":1700000000000}"#;
+pub(super) const GOOD: &str = r#"{"id":"e1","source":"shop","customer_id":"c1","channel":"web","kind":"order_placed","occurred_at":1700000000000}"#;
 
 /// The good record with one field more, or another.
 fn with(name: &str, value: &str) -> String {

@@ -20,7 +20,8 @@ const ITEMS: [(&str, ItemType); 4] = [
     ("topic", ItemType::Topic),
     ("customer", ItemType::Customer),
 ];
-pub(super) const FORMATS: [&str; 5] = ["touchpoint-json", "json", "csv", "cloudevents", "segment"];
+pub(super) const FORMATS: [&str; 7] =
+    ["touchpoint-json", "json", "csv", "cloudevents", "segment", "touchpoint-avro", "avro"];
 const TIMES: &str = "rfc3339, epoch_ms or epoch_s";
 const REQUIRED: [Field; 6] =
     [Field::Id, Field::Source, Field::CustomerId, Field::Channel, Field::Kind, Field::OccurredAt];
@@ -205,11 +206,13 @@ impl Reader<'_> {
         }
         let mapping = match (format.as_str(), self.table.get("mapping")) {
             ("touchpoint-json", None) => return Format::Touchpoint,
+            ("touchpoint-avro", None) => return Format::Avro(None),
             ("cloudevents", None) => return Format::CloudEvents(None),
             ("segment", None) => segment(Table::new(), has_channel),
             ("segment", Some(Value::Table(mapping))) => segment(mapping.clone(), has_channel),
-            ("touchpoint-json", Some(_)) => {
-                self.problem("mapping", "touchpoint-json takes none", "use format = \"json\" for fields of your own");
+            ("touchpoint-json" | "touchpoint-avro", Some(_)) => {
+                let hint = "use format = \"json\" or \"avro\" for fields of your own";
+                self.problem("mapping", &format!("{format} takes none"), hint);
                 return Format::Touchpoint;
             }
             (_, Some(Value::Table(mapping))) => mapping.clone(),
@@ -224,6 +227,7 @@ impl Reader<'_> {
             "csv" => Format::Csv(mapping),
             "cloudevents" => Format::CloudEvents(Some(mapping)),
             "segment" => Format::Segment(mapping),
+            "avro" => Format::Avro(Some(mapping)),
             _ => Format::Json(mapping),
         }
     }

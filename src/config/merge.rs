@@ -3,6 +3,7 @@
 
 use super::Problem;
 use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Tables whose keys are the user's own.
@@ -27,6 +28,16 @@ pub(super) fn overlay(base: &mut Table, over: Table) {
                 base.insert(key, value);
             }
         }
+    }
+}
+
+/// Makes a path that is relative to `folder` relative to where `folder` is.
+pub(super) fn relocate(table: &mut Table, key: &str, folder: &Path) {
+    if let Some(Value::String(path)) = table.get_mut(key)
+        && !path.is_empty()
+    {
+        let moved: PathBuf = folder.join(&*path);
+        *path = moved.to_string_lossy().into_owned();
     }
 }
 

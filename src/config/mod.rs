@@ -12,6 +12,7 @@ mod kafka;
 mod merge;
 mod outcomes;
 mod raw;
+mod registry;
 mod schema;
 mod secret;
 
@@ -25,12 +26,13 @@ use canonical::Canonical;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use registry::{Credentials, Registry};
 pub use schema::schema;
 pub use secret::Secret;
 
@@ -100,6 +102,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// `[topics]`.
     pub topics: Topics,
+    /// `[registry]`; none where it is not used.
+    pub registry: Option<Registry>,
     /// `[[input]]`, at least one.
     pub inputs: Vec<codec::Input>,
     /// What the engine runs on.
@@ -252,7 +256,6 @@ fn load(
     merge::drop_unknown(&mut user, &defaults, "", problems);
     let catalogue = catalogue_table(&user, resolve, problems)?;
     defaults.insert("catalogue".into(), Value::Table(catalogue));
-
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
@@ -265,7 +268,8 @@ fn load(
     let cards = cards::read(&mut outcomes, resolve, problems);
     let mut reader = Reader { defaults: &defaults, user: &user, problems };
     let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
-    let telemetry: Option<raw::Telemetry> = reader.section("telemetry");
+    let telemetry: raw::Telemetry = reader.section("telemetry")?;
+    let registry: raw::Registry = reader.section("registry")?;
     let canonical = Canonical {
         cards,
         catalogue: reader.section("catalogue")?,
@@ -291,10 +295,11 @@ fn load(
     check::distinct_topics(&topics, &inputs, problems);
     let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
-    let telemetry = telemetry?;
+    let registry = registry::registry(&registry, &inputs, resolve, problems);
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
+        registry,
         inputs,
         settings,
         scoring,
@@ -438,10 +443,10 @@ fn tables<T: DeserializeOwned>(user: &Table, name: &str, keys: &str, problems: &
 /// The user's table with everything it extends below it. `folder` is where the text stands, relative to the first one.
 fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems: &mut Vec<Problem>) -> Table {
     let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
-    relocate(&mut table, "catalogue_file", folder);
-    relocate(&mut table, "profile", folder);
+    merge::relocate(&mut table, "catalogue_file", folder);
+    merge::relocate(&mut table, "profile", folder);
     let outcomes = table.get_mut("outcome").and_then(Value::as_array_mut).into_iter().flatten();
-    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| relocate(outcome, "card", folder));
+    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| merge::relocate(outcome, "card", folder));
     let Some(Value::String(base)) = table.remove("extends") else { return table };
     if base.is_empty() {
         return table;
@@ -465,15 +470,6 @@ fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems
             ));
             table
         }
-    }
-}
-
-fn relocate(table: &mut Table, key: &str, folder: &Path) {
-    if let Some(Value::String(path)) = table.get_mut(key)
-        && !path.is_empty()
-    {
-        let moved: PathBuf = folder.join(&*path);
-        *path = moved.to_string_lossy().into_owned();
     }
 }
 

@@ -115,6 +115,16 @@ pub(super) struct Admin {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Registry {
+    pub url: String,
+    pub username: String,
+    pub password: String,
+    pub token: String,
+    pub ca: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Telemetry {
     pub log: String,
     pub json: bool,

@@ -4,15 +4,18 @@
 use super::client::Clients;
 use super::error::Error;
 use super::fetch::{Fetch, Fetched};
-use super::owned::{Owned, raw};
+use super::owned::Owned;
 use super::read::read_to_end;
+use super::schemas::Schemas;
 use crate::journal::{ImageKey, ImagesDue};
 use crate::model::Timestamp;
 use crate::pipeline::merge::Marks;
-use crate::pipeline::{Partition, Staged};
+use crate::pipeline::{Partition, Plan, Staged};
+use crate::registry::Registry;
 use rdkafka::Offset;
 use rdkafka::message::Message;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Records after which what was done is handed out.
@@ -35,6 +38,8 @@ pub struct Inputs {
     fetch: Fetch,
     sources: usize,
     marks: Marks,
+    plan: Arc<Plan>,
+    registry: Option<Registry>,
 }
 
 impl Inputs {
@@ -42,8 +47,14 @@ impl Inputs {
     ///
     /// # Errors
     /// When a property of the configuration is not known to the client.
-    pub fn connect(clients: &Clients, topics: &[String]) -> Result<Self, Error> {
-        Ok(Self { fetch: Fetch::new(clients, topics)?, sources: topics.len(), marks: clients.queue_marks() })
+    pub fn connect(
+        clients: &Clients,
+        topics: &[String],
+        plan: &Arc<Plan>,
+        registry: Option<Registry>,
+    ) -> Result<Self, Error> {
+        let fetch = Fetch::new(clients, topics)?;
+        Ok(Self { fetch, sources: topics.len(), marks: clients.queue_marks(), plan: Arc::clone(plan), registry })
     }
 
     /// Puts the records of one partition in `range` through `partition`; `each` takes what every few thousand of them
@@ -71,15 +82,16 @@ impl Inputs {
         for (source, (start, end)) in starts.iter().zip(&ends).enumerate() {
             owned.reached_end(source, start >= end);
         }
+        let schemas = Schemas { plan: &self.plan, registry: self.registry.as_ref() };
         let mut staged = Staged::default();
         let mut records = 0;
         while !owned.is_read() {
             let fetched = self.fetch_into(&mut owned, &ends)?;
             let mut fed = 0;
             while fed < BATCH_RECORDS
-                && let Some((source, message, _)) = owned.take(Duration::MAX)
+                && let Some(taken) = owned.take(Duration::MAX, schemas)
             {
-                owned.partition.record(&raw(index, source, &message));
+                owned.partition.record(&taken.raw(index));
                 fed += 1;
             }
             if fed > 0 {

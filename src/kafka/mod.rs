@@ -24,6 +24,7 @@ mod owned;
 pub mod preflight;
 mod read;
 mod restore;
+mod schemas;
 mod takeover;
 pub mod topics;
 mod transaction;
@@ -34,6 +35,7 @@ mod worker;
 use crate::config;
 use crate::journal::Restorer;
 use crate::pipeline::{Partition, Plan};
+use crate::registry::Registry;
 use crate::sentiment::Scorer;
 use crate::shutdown::Shutdown;
 use crate::status::{self, Signals, Status};
@@ -66,6 +68,8 @@ pub struct Shell {
     pub topics: Topics,
     /// What is computed; workers take a new one over between transactions.
     pub plan: Mutex<Arc<Plan>>,
+    /// Knows the schemas of Avro inputs.
+    pub registry: Option<Registry>,
     /// Scores text.
     pub scorer: Arc<Scorer>,
     /// The board that admin reads.

@@ -1,6 +1,8 @@
 //! An owned partition: its engine, the records on their way to it, and what is known about the ends of its topics.
 
 use super::fetch::recorded_at;
+use super::schemas::Schemas;
+use crate::codec::avro::Lookup;
 use crate::codec::{self, RETRIES, RawRecord};
 use crate::model::{Position, Timestamp};
 use crate::pipeline::merge::{Marks, Merge};
@@ -15,11 +17,25 @@ const BEHIND_RECORDS: usize = 1_000;
 /// The six fates and their counts.
 type Fates = [(&'static str, u64); 6];
 
+/// A record on its way to the engine.
+pub(super) struct Taken<'f> {
+    pub(super) source: usize,
+    pub(super) message: BorrowedMessage<'f>,
+    /// Taken although an earlier one of another topic might still come.
+    pub(super) is_forced: bool,
+    /// The schema it was written with, where its decoding needs that.
+    pub(super) schema: Option<Lookup>,
+}
+
 /// An owned partition.
 pub(super) struct Owned<'f> {
     pub(super) partition: Partition,
     /// Records read and not yet fed; they still lie in the client's buffers.
     pub(super) queue: Merge<BorrowedMessage<'f>>,
+    /// The next record, and the id of the schema it waits for.
+    held: Option<(u32, Taken<'f>)>,
+    /// What it waited for when that was last told.
+    told_wait: Option<u32>,
     /// Records of each source in `queue`.
     queued: Vec<usize>,
     /// Since when a record waits for a topic that is behind.
@@ -45,6 +61,8 @@ impl<'f> Owned<'f> {
             told: partition.counters().fates(),
             partition,
             queue: Merge::new(sources, marks),
+            held: None,
+            told_wait: None,
             queued: vec![0; sources],
             starved_since: None,
             is_at_end: vec![false; sources],
@@ -66,6 +84,7 @@ impl<'f> Owned<'f> {
     /// Forgets what was read and not fed: the sources are read anew.
     pub(super) fn forget_queue(&mut self) {
         self.queue.clear();
+        self.held = None;
         self.queued.fill(0);
         self.starved_since = None;
         self.idle_since = None;
@@ -97,8 +116,28 @@ impl<'f> Owned<'f> {
     }
 
     /// The lowest record, unless another topic's may still come before it; after `wait_max` that one is not waited
-    /// for any longer.
-    pub(super) fn take(&mut self, wait_max: Duration) -> Option<(usize, BorrowedMessage<'f>, bool)> {
+    /// for any longer. A record whose schema is not known yet stays the next one.
+    pub(super) fn take(&mut self, wait_max: Duration, schemas: Schemas<'_>) -> Option<Taken<'f>> {
+        let mut taken = match self.held.take() {
+            Some((_, taken)) => taken,
+            None => self.pop(wait_max)?,
+        };
+        match schemas.complete(&mut taken) {
+            Ok(()) => Some(taken),
+            Err(id) => {
+                self.held = Some((id, taken));
+                None
+            }
+        }
+    }
+
+    /// The schema its next record waits for by now, if that is not what it was at the last call.
+    pub(super) fn changed_wait(&mut self) -> Option<Option<u32>> {
+        let id = self.held.as_ref().map(|(id, _)| *id);
+        (std::mem::replace(&mut self.told_wait, id) != id).then_some(id)
+    }
+
+    fn pop(&mut self, wait_max: Duration) -> Option<Taken<'f>> {
         if self.queue.is_empty() {
             return None;
         }
@@ -112,7 +151,7 @@ impl<'f> Owned<'f> {
         if let Some(queued) = self.queued.get_mut(source) {
             *queued = queued.saturating_sub(1);
         }
-        Some((source, message, is_forced))
+        Some(Taken { source, message, is_forced, schema: None })
     }
 
     /// Whether a record waits for just this source.
@@ -122,7 +161,7 @@ impl<'f> Owned<'f> {
 
     /// Whether every source was read to its end and fed.
     pub(super) fn is_read(&self) -> bool {
-        self.queue.is_empty() && self.is_at_end.iter().all(|is_at_end| *is_at_end)
+        self.held.is_none() && self.queue.is_empty() && self.is_at_end.iter().all(|is_at_end| *is_at_end)
     }
 
     pub(super) fn is_idle(&mut self, idle_after: Duration) -> bool {
@@ -149,18 +188,22 @@ impl<'f> Owned<'f> {
     }
 }
 
-/// A record as the pipeline takes it.
-pub(super) fn raw<'a>(partition: i32, source: usize, message: &'a BorrowedMessage<'_>) -> RawRecord<'a> {
-    let source = u16::try_from(source).unwrap_or(u16::MAX);
-    // Once: the client reads the end of the record for it, even when there are none.
-    let headers = message.headers();
-    RawRecord {
-        position: Position { source, partition, offset: message.offset() },
-        recorded_at: recorded_at(message),
-        key: message.key(),
-        value: message.payload(),
-        retries: headers.map_or(0, retries),
-        headers: headers.map(|headers| headers as &dyn codec::Headers),
+impl Taken<'_> {
+    /// The record as the pipeline takes it.
+    pub(super) fn raw(&self, partition: i32) -> RawRecord<'_> {
+        let message = &self.message;
+        // Once: the client reads the end of the record for it, even when there are none.
+        let headers = message.headers();
+        let source = u16::try_from(self.source).unwrap_or(u16::MAX);
+        RawRecord {
+            position: Position { source, partition, offset: message.offset() },
+            recorded_at: recorded_at(message),
+            key: message.key(),
+            value: message.payload(),
+            retries: headers.map_or(0, retries),
+            headers: headers.map(|headers| headers as &dyn codec::Headers),
+            schema: self.schema.as_ref(),
+        }
     }
 }
 

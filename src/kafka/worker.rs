@@ -14,7 +14,8 @@ use super::commit::Committing;
 use super::error::Error;
 use super::fetch::{Fetch, Fetched};
 use super::member::{Member, Rebalance};
-use super::owned::{Owned, raw};
+use super::owned::{Owned, Taken};
+use super::schemas::Schemas;
 use super::transaction::Transactions;
 use super::{Shell, assignment, client};
 use crate::journal::ImagesDue;
@@ -211,15 +212,16 @@ impl<'a> Worker<'a> {
     fn feed_all(&mut self) -> usize {
         let wait_max = client::span(self.shell.kafka.merge_wait_max);
         let room = self.shell.kafka.transaction_inputs_max.saturating_sub(self.inputs);
-        let (mut fed, mut forced, mut stopped) = (0, 0, Vec::new());
+        let schemas = Schemas { plan: &self.plan, registry: self.shell.registry.as_ref() };
+        let (mut fed, mut forced, mut stopped, mut waiting) = (0, 0, Vec::new(), Vec::new());
         for (index, owned) in self.owned.iter_mut().filter(|(_, owned)| !owned.is_stopped) {
             while fed < room {
-                let taken: Vec<_> =
-                    std::iter::from_fn(|| owned.take(wait_max)).take(FEED_RUN.min(room - fed)).collect();
-                let records: Vec<_> = taken.iter().map(|(source, message, _)| raw(*index, *source, message)).collect();
+                let run = FEED_RUN.min(room - fed);
+                let taken: Vec<Taken<'_>> = std::iter::from_fn(|| owned.take(wait_max, schemas)).take(run).collect();
+                let records: Vec<_> = taken.iter().map(|taken| taken.raw(*index)).collect();
                 let accepted = owned.partition.records(&records);
                 fed += accepted;
-                forced += taken.iter().take(accepted).filter(|(.., is_forced)| *is_forced).count();
+                forced += taken.iter().take(accepted).filter(|taken| taken.is_forced).count();
                 if let Some(reason) = owned.partition.stop_reason() {
                     stopped.push((*index, reason));
                     break;
@@ -228,6 +230,7 @@ impl<'a> Worker<'a> {
                     break;
                 }
             }
+            waiting.extend(owned.changed_wait().map(|id| (*index, id)));
         }
         if fed > 0 {
             self.begun.get_or_insert_with(Instant::now);
@@ -238,6 +241,14 @@ impl<'a> Worker<'a> {
         }
         for (partition, reason) in stopped {
             self.stop(partition, &reason);
+        }
+        for (partition, id) in waiting {
+            self.shell.status.update(partition, |status| {
+                status.state = match id {
+                    Some(id) => State::Waiting(format!("the schema registry has not answered for schema {id}")),
+                    None => State::Running,
+                };
+            });
         }
         fed
     }

@@ -72,6 +72,13 @@ impl Plan {
         codec::decode(input, raw)
     }
 
+    /// The schema that a record of a source was written with, where its decoding needs that.
+    #[must_use]
+    pub fn schema_id(&self, source: usize, value: Option<&[u8]>) -> Option<u32> {
+        let (_, input) = self.sources.get(source)?;
+        self.inputs.get(*input)?.schema_id(value)
+    }
+
     /// What replays journal records of these sources that were written under another canonical configuration. It decodes
     /// nothing.
     ///

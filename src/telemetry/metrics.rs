@@ -44,6 +44,7 @@ const fn state_name(state: &State) -> &'static str {
     match state {
         State::Restoring => "restoring",
         State::Running => "running",
+        State::Waiting(_) => "waiting",
         State::Stopped(_) => "stopped",
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -218,7 +218,7 @@ pub(crate) struct Record {
     pub(crate) payload: Option<Vec<u8>>,
     /// Milliseconds since 1970; 0 when producing = now.
     pub(crate) timestamp_ms: i64,
-    /// Read: its headers.
+    /// Its headers.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
@@ -243,6 +243,10 @@ pub(crate) fn send_all(producer: &BaseProducer, topic: &str, records: &[Record])
         let mut message = BaseRecord::<[u8], [u8]>::to(topic);
         message.key = record.key.as_deref();
         message.payload = record.payload.as_deref();
+        let header = |headers: OwnedHeaders, (key, value): &(String, Vec<u8>)| {
+            headers.insert(Header { key, value: Some(value) })
+        };
+        message.headers = (!record.headers.is_empty()).then(|| record.headers.iter().fold(OwnedHeaders::new(), header));
         message.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
         while let Err((error, same)) = producer.send(message) {
             assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
@@ -359,7 +363,7 @@ fn temporary() -> PathBuf {
 }
 
 /// A Java of at least version 17.
-fn java() -> &'static Path {
+pub(crate) fn java() -> &'static Path {
     static JAVA: OnceLock<PathBuf> = OnceLock::new();
     JAVA.get_or_init(|| {
         let of_home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
@@ -377,15 +381,19 @@ fn java_major(java: &Path) -> Option<u32> {
     version.split(['.', '-', '+']).next()?.parse().ok()
 }
 
+/// Where what is fetched for the tests lies.
+pub(crate) fn cache() -> PathBuf {
+    let given = std::env::var_os("TOUCHLINE_TEST_CACHE");
+    given.map_or_else(|| temporary().parent().unwrap().join("kafka-libs"), PathBuf::from)
+}
+
 /// The folder with Kafka's jars, fetched on first use.
 fn libraries() -> &'static PathBuf {
     static LIBRARIES: OnceLock<PathBuf> = OnceLock::new();
     LIBRARIES.get_or_init(|| {
-        let cache = std::env::var_os("TOUCHLINE_TEST_CACHE")
-            .map_or_else(|| temporary().parent().unwrap().join("kafka-libs"), PathBuf::from);
-        let done = cache.join(format!("kafka-{KAFKA_VERSION}-tools"));
+        let done = cache().join(format!("kafka-{KAFKA_VERSION}-tools"));
         if !done.exists() {
-            fetch(&cache.join(format!("fetching-{}", std::process::id())), &done);
+            fetch(&cache().join(format!("fetching-{}", std::process::id())), &done);
         }
         done
     })

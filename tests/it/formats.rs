@@ -78,3 +78,20 @@ fn json_cloudevents_and_segment_give_the_same_alerts() {
     let messages: Vec<Value> = touchpoints.iter().map(message).collect();
     assert_eq!(alerts(folder.path(), "messages", SEGMENT, &messages), plain);
 }
+
+#[test]
+fn experience_events_of_adobe_are_read_by_the_shipped_mapping() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (config, sample) = (root.join("config/examples/xdm.toml"), root.join("tests/samples/xdm.jsonl"));
+    let tried = touchline(&[
+        "check".as_ref(),
+        "--config".as_ref(),
+        config.as_os_str(),
+        "--sample".as_ref(),
+        sample.as_os_str(),
+    ]);
+    assert!(tried.stdout.ends_with("8 records tried: 8 touchpoints, 0 rejected\n"), "{}", tried.stdout);
+    let replayed = touchline(&["replay".as_ref(), "--config".as_ref(), config.as_os_str(), sample.as_os_str()]);
+    let alert: Value = serde_json::from_str(&replayed.stdout).unwrap();
+    assert_eq!((&alert["kind"], &alert["customer_id"]), (&json!("journey_stalled"), &json!("crm-7")));
+}

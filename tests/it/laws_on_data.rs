@@ -176,7 +176,7 @@ impl Told {
                     key: None,
                     value,
                     retries: 0,
-                    headers: None,
+                    ..RawRecord::default()
                 });
             }
             self.commit(partition, ImagesDue::Due);

@@ -34,6 +34,8 @@ mod hostile;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod kafka_avro;
+#[cfg(test)]
 mod kafka_card;
 #[cfg(test)]
 mod kafka_dlq;
@@ -50,6 +52,8 @@ mod kafka_secured;
 mod laws;
 #[cfg(test)]
 mod laws_on_data;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]

@@ -150,3 +150,65 @@ fn a_misspelt_key_or_a_wrong_sort_of_value_has_not() {
         assert!(!validator.is_valid(&json_of(text)), "{text}");
     }
 }
+
+fn asyncapi() -> Value {
+    serde_json::from_str(&touchline(&["schema", "asyncapi"]).stdout).unwrap()
+}
+
+#[test]
+fn the_document_of_all_topics_names_the_defaults() {
+    let document = asyncapi();
+    let defaults: Value = json_of(touchline::config::DEFAULTS);
+    let address = |channel: &str| document["channels"][channel]["address"].as_str().unwrap().to_owned();
+    for (channel, key) in [("alerts", "alerts"), ("experience", "experience"), ("deadLetters", "dlq")] {
+        assert_eq!(address(channel), defaults["topics"][key].as_str().unwrap());
+    }
+    let group = defaults["kafka"]["group_id"].as_str().unwrap();
+    assert_eq!([address("images"), address("journal")], ["images", "journal"].map(|topic| format!("{group}-{topic}")));
+    let inputs = document["channels"]["touchpoints"]["parameters"]["channel"]["enum"].as_array().unwrap();
+    let inputs: Vec<String> =
+        inputs.iter().map(|input| address("touchpoints").replace("{channel}", input.as_str().unwrap())).collect();
+    assert_eq!(serde_json::to_value(inputs).unwrap(), defaults["input"][0]["topics"]);
+}
+
+/// Every message of the document that has a form is checked against messages as they are.
+#[test]
+fn the_messages_of_the_document_are_those_of_the_topics() {
+    let folder = tempfile::tempdir().unwrap();
+    let (alerts, experience) = (folder.path().join("alerts.jsonl"), folder.path().join("experience.jsonl"));
+    let input = root().join("tests/golden/detractor/input.jsonl");
+    let arguments: [PathBuf; 6] =
+        ["replay".into(), "--out".into(), alerts.clone(), "--experience".into(), experience.clone(), input.clone()];
+    assert_eq!(touchline(&arguments).code, Some(0));
+    let lines = |file: &Path| -> Vec<Value> {
+        std::fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let avro = apache_avro::Schema::parse_str(&touchline(&["schema", "touchpoint-avro"]).stdout).unwrap();
+    let event = |touchpoint: &Value| serde_json::json!({"specversion": "1.0", "id": "e", "source": "s", "type": "k", "data": touchpoint});
+    for (name, message) in asyncapi()["components"]["messages"].as_object().unwrap() {
+        let samples = match name.as_str() {
+            "touchpoint" | "touchpointAvro" => lines(&input),
+            "touchpointEvent" => lines(&input).iter().map(event).collect(),
+            "alert" => lines(&alerts),
+            "experience" => lines(&experience),
+            "deadLetter" | "image" | "journal" => continue,
+            other => panic!("{other} is checked against nothing"),
+        };
+        assert!(!samples.is_empty(), "{name}");
+        if name == "touchpointAvro" {
+            let fits =
+                |sample: &Value| apache_avro::types::Value::try_from(sample.clone()).unwrap().resolve(&avro).is_ok();
+            assert!(samples.iter().all(fits));
+            continue;
+        }
+        let schema = match message["payload"]["$ref"].as_str() {
+            Some(file) => {
+                serde_json::from_str(&std::fs::read_to_string(root().join("schemas").join(file)).unwrap()).unwrap()
+            }
+            None => message["payload"].clone(),
+        };
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        assert!(samples.iter().all(|sample| validator.is_valid(sample)), "{name}");
+        assert!(!validator.is_valid(&serde_json::json!({"id": 1})), "{name}");
+    }
+}

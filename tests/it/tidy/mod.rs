@@ -21,12 +21,16 @@ const LAYERS: &[(&str, &str)] = &[
     ("shutdown", ""),
     ("status", "model rules engine journal pipeline config"),
     ("telemetry", "model codec rules engine journal pipeline config status"),
-    ("kafka", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry"),
+    ("registry", "codec config"),
+    ("kafka", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry registry"),
     ("admin", "model codec rules engine journal pipeline config shutdown status telemetry"),
-    ("app", "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry kafka admin"),
+    (
+        "app",
+        "model codec sentiment rules engine journal pipeline sim config shutdown status telemetry registry kafka admin",
+    ),
     (
         "cli",
-        "model codec sentiment rules engine insight journal pipeline sim config shutdown status telemetry kafka admin app",
+        "model codec sentiment rules engine insight journal pipeline sim config shutdown status telemetry registry kafka admin app",
     ),
 ];
 

@@ -1,0 +1,109 @@
+//! A real schema registry with Confluent's API for tests: Apicurio Registry in memory, one JVM on a free loopback port.
+//!
+//! Fetched once by Maven into `target/kafka-libs` (or `$TOUCHLINE_TEST_CACHE`). As with the broker a shell stands in
+//! between, whose pipe closes when the tests crash: the JVM never outlives them.
+
+use crate::broker::{cache, free_ports, java, wait_until};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const VERSION: &str = "2.5.11.Final";
+
+const SUPERVISOR: &str = r#"
+"$1" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$3" -jar "$2" >/dev/null 2>&1 </dev/null & pid=$!
+while read -r signal; do kill -"$signal" "$pid"; done
+kill -KILL "$pid"; wait "$pid"
+"#;
+
+/// A registry, gone when dropped.
+pub(crate) struct Registry {
+    port: u16,
+    supervisor: Child,
+    orders: Option<ChildStdin>,
+}
+
+impl Registry {
+    /// Starts a registry and waits until it answers.
+    pub(crate) fn start() -> Self {
+        let [port] = free_ports();
+        let mut supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
+            .args([java().as_os_str(), jar().as_os_str(), port.to_string().as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let orders = supervisor.stdin.take();
+        let registry = Self { port, supervisor, orders };
+        wait_until("the schema registry to answer", Duration::from_secs(120), || {
+            ureq::get(format!("{}/subjects", registry.url())).call().is_ok()
+        });
+        registry
+    }
+
+    /// What `registry.url` is set to.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    }
+
+    /// Registers a schema and answers its id.
+    pub(crate) fn register(&self, subject: &str, schema: &Value) -> u32 {
+        let body = json!({"schema": schema.to_string()}).to_string();
+        let request = ureq::post(format!("{}/subjects/{subject}/versions", self.url()));
+        let mut answer = request.content_type("application/vnd.schemaregistry.v1+json").send(body).unwrap();
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        answer["id"].as_u64().unwrap().try_into().unwrap()
+    }
+
+    /// It takes connections and answers nothing any more.
+    pub(crate) fn freeze(&self) {
+        self.order("STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) {
+        self.order("CONT");
+    }
+
+    fn order(&self, signal: &str) {
+        writeln!(self.orders.as_ref().unwrap(), "{signal}").unwrap();
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        self.supervisor.wait().unwrap();
+    }
+}
+
+/// The registry's jar, fetched on first use into a folder of its own that is then renamed.
+fn jar() -> &'static PathBuf {
+    static JAR: OnceLock<PathBuf> = OnceLock::new();
+    JAR.get_or_init(|| {
+        let done = cache().join(format!("apicurio-{VERSION}"));
+        if !done.exists() {
+            let part = cache().join(format!("fetching-registry-{}", std::process::id()));
+            std::fs::create_dir_all(&part).unwrap();
+            let run = |command: &mut Command| {
+                let output =
+                    command.current_dir(&part).output().expect("the tests need Maven once, to fetch a registry");
+                let said =
+                    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "cannot fetch Apicurio Registry {VERSION}:\n{said}");
+            };
+            let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
+            run(Command::new("mvn").args(["-q", "-B", "dependency:copy", &artifact, "-DoutputDirectory=."]));
+            let archive = format!("apicurio-registry-app-{VERSION}-all.tar.gz");
+            run(Command::new("tar").args(["-xzf", &archive]));
+            std::fs::remove_file(part.join(archive)).unwrap();
+            std::fs::rename(&part, &done).unwrap();
+        }
+        done.join(format!("apicurio-registry-app-{VERSION}-runner.jar"))
+    })
+}
