@@ -6,7 +6,7 @@
 //! is accepted here that would not be accepted there, with the same values.
 
 use super::fields::{Fields, Scalar};
-use super::json::{ATTRIBUTES, RATING};
+use super::json::{ATTRIBUTES, RATING, entries};
 use super::mapping::Field;
 use super::node::{Node, has_duplicate};
 use std::borrow::Cow;
@@ -33,11 +33,7 @@ pub(super) fn touchpoint<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<N
                 RATING
             }
             None if key == "attributes" => {
-                match scan.flat()? {
-                    Node::Object(entries) => fields.attributes = entries,
-                    Node::Null => {}
-                    Node::Flag(_) | Node::Int(_) | Node::Float(_) | Node::Text(_) | Node::List(_) => return None,
-                }
+                fields.attributes = entries(scan.flat()?).ok()?;
                 ATTRIBUTES
             }
             None => {

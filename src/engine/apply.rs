@@ -279,7 +279,7 @@ impl Engine {
 }
 
 /// Unpacks a customer; false when nothing was packed yet. The bytes were written by `pack` or checked by `restore`.
-fn unpack(packed: &[u8], customer: &mut Customer) -> bool {
+pub(super) fn unpack(packed: &[u8], customer: &mut Customer) -> bool {
     !packed.is_empty() && image::read(packed, customer).is_ok()
 }
 

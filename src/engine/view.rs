@@ -1,6 +1,7 @@
 //! A customer as queries see it, with the arithmetic behind the figures.
 
 use super::Engine;
+use super::apply::unpack;
 use super::customer::Customer;
 use super::features::Moment;
 use super::figures::{Derived, derive, index_terms, perception_evidence};
@@ -62,7 +63,7 @@ impl Engine {
     pub fn open_alerts_by_customer(&self) -> Vec<(Arc<str>, OpenAlert)> {
         let (mut customer, mut all) = (Customer::default(), Vec::new());
         for slot in self.store.slots() {
-            if image::read(self.store.packed(slot), &mut customer).is_ok() && !self.store.packed(slot).is_empty() {
+            if unpack(self.store.packed(slot), &mut customer) {
                 all.extend(open(&customer).map(|alert| (Arc::from(self.store.id(slot)), alert)));
             }
         }
