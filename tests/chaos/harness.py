@@ -118,6 +118,9 @@ class Harness:
             ends = consumer.end_offsets(self.places(topic))
         return {(place.topic, place.partition): end for place, end in ends.items()}
 
+    def input_places(self):
+        return [place for topic in INPUTS for place in self.places(topic)]
+
     def input_ends(self):
         ends = {}
         for topic in INPUTS:

@@ -43,13 +43,45 @@ done
 rm -rf "$folder"
 "#;
 
+/// A shell that starts a server, does what it is told line by line, and ends the server with itself: when this is dropped,
+/// and when the tests crash, which closes its pipe.
+pub(crate) struct Supervisor {
+    shell: Child,
+    orders: Option<ChildStdin>,
+}
+
+impl Supervisor {
+    pub(crate) fn start<A: AsRef<std::ffi::OsStr>>(script: &str, arguments: &[A]) -> Self {
+        let mut shell = Command::new("sh")
+            .args(["-c", script, "supervisor"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let orders = shell.stdin.take();
+        Self { shell, orders }
+    }
+
+    pub(crate) fn order(&self, line: &str) {
+        writeln!(self.orders.as_ref().unwrap(), "{line}").unwrap();
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        self.shell.wait().unwrap();
+    }
+}
+
 /// A broker of one test, which may be killed and started again; it ends when dropped.
 pub(crate) struct Broker {
     /// `host:port`, for `bootstrap.servers`.
     pub(crate) address: String,
     folder: PathBuf,
-    supervisor: Child,
-    orders: Option<ChildStdin>,
+    supervisor: Supervisor,
 }
 
 impl Broker {
@@ -69,24 +101,16 @@ impl Broker {
         let more = more.replace("{controller_port}", &controller_port.to_string());
         let text = server_properties(port, controller_port, &folder) + &more;
         std::fs::write(folder.join("server.properties"), text).unwrap();
-        let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "supervisor"])
-            .args([java(), libraries().as_path(), folder.as_path()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let orders = supervisor.stdin.take();
-        let mut broker = Self { address: format!("127.0.0.1:{port}"), folder, supervisor, orders };
-        broker.order("format");
+        let supervisor = Supervisor::start(SUPERVISOR, &[java(), libraries().as_path(), folder.as_path()]);
+        let mut broker = Self { address: format!("127.0.0.1:{port}"), folder, supervisor };
+        broker.supervisor.order("format");
         broker.restart();
         broker
     }
 
     /// SIGKILL; answers when the broker is gone.
     pub(crate) fn kill(&mut self) {
-        self.order("KILL");
+        self.supervisor.order("KILL");
         wait_until("the killed broker's port to close", Duration::from_secs(10), || {
             std::net::TcpStream::connect(&self.address).is_err()
         });
@@ -94,7 +118,7 @@ impl Broker {
 
     /// Starts the killed broker again, with its data.
     pub(crate) fn restart(&mut self) {
-        self.order("start");
+        self.supervisor.order("start");
         let deadline = Instant::now() + START_DEADLINE;
         while !self.answers() {
             assert!(Instant::now() < deadline, "the broker did not start:\n{}", self.log_tail());
@@ -117,10 +141,6 @@ impl Broker {
         assert!(output.status.success(), "{class}: {said}");
     }
 
-    fn order(&mut self, line: &str) {
-        writeln!(self.orders.as_mut().unwrap(), "{line}").unwrap();
-    }
-
     fn answers(&self) -> bool {
         if std::net::TcpStream::connect(&self.address).is_err() {
             std::thread::sleep(Duration::from_millis(50));
@@ -133,13 +153,6 @@ impl Broker {
     fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         log.lines().skip(log.lines().count().saturating_sub(30)).collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        self.supervisor.wait().unwrap();
     }
 }
 

@@ -3,11 +3,11 @@
 //! Fetched once by Maven into `target/kafka-libs` (or `$TOUCHLINE_TEST_CACHE`). As with the broker a shell stands in
 //! between, whose pipe closes when the tests crash: the JVM never outlives them.
 
-use crate::broker::{cache, free_ports, java, wait_until};
+use crate::broker::{Supervisor, cache, free_ports, java, wait_until};
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -22,24 +22,15 @@ kill -KILL "$pid"; wait "$pid"
 /// A registry, gone when dropped.
 pub(crate) struct Registry {
     port: u16,
-    supervisor: Child,
-    orders: Option<ChildStdin>,
+    supervisor: Supervisor,
 }
 
 impl Registry {
     /// Starts a registry and waits until it answers.
     pub(crate) fn start() -> Self {
         let [port] = free_ports();
-        let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "supervisor"])
-            .args([java().as_os_str(), jar().as_os_str(), port.to_string().as_ref()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let orders = supervisor.stdin.take();
-        let registry = Self { port, supervisor, orders };
+        let arguments = [java().into(), jar().into(), OsString::from(port.to_string())];
+        let registry = Self { port, supervisor: Supervisor::start(SUPERVISOR, &arguments) };
         wait_until("the schema registry to answer", Duration::from_secs(120), || {
             ureq::get(format!("{}/subjects", registry.url())).call().is_ok()
         });
@@ -62,23 +53,12 @@ impl Registry {
 
     /// It takes connections and answers nothing any more.
     pub(crate) fn freeze(&self) {
-        self.order("STOP");
+        self.supervisor.order("STOP");
     }
 
     /// It goes on.
     pub(crate) fn thaw(&self) {
-        self.order("CONT");
-    }
-
-    fn order(&self, signal: &str) {
-        writeln!(self.orders.as_ref().unwrap(), "{signal}").unwrap();
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        self.supervisor.wait().unwrap();
+        self.supervisor.order("CONT");
     }
 }
 
