@@ -106,8 +106,8 @@ impl Side {
 
     /// Takes the records of one transaction.
     fn take<'a>(&mut self, raws: &[RawRecord<'a>], decoded: impl Iterator<Item = Decoded<'a>>) {
-        for (raw, decoded) in raws.iter().zip(decoded) {
-            self.partition.accept(raw, decoded);
+        for (raw, mut decoded) in raws.iter().zip(decoded) {
+            self.partition.accept(raw, &mut decoded);
         }
         self.close();
     }

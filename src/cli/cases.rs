@@ -98,14 +98,14 @@ pub(super) fn run(text: &str, case: &Case, config: &Config) -> Result<Verdict, S
         let (source, payload) = payload(touchpoint.get_ref(), number, first, &config).map_err(wrong)?;
         let position = Position { source, partition: 0, offset: number };
         let raw = RawRecord { position, value: Some(&payload), ..RawRecord::default() };
-        let decoded = plan.decode(&raw);
+        let mut decoded = plan.decode(&raw);
         if let Ok(touchpoint) = &decoded {
             first = first.or(Some(touchpoint.occurred_at));
         }
         if let Err(rejection) = &decoded {
             return Err(wrong(format!("rejected as {}: {}", rejection.code.as_str(), rejection.detail)));
         }
-        if let Fate::Refused(limit) = partition.accept(&raw, decoded) {
+        if let Fate::Refused(limit) = partition.accept(&raw, &mut decoded) {
             return Err(wrong(format!("refused by the limit {}", limit.as_str())));
         }
     }

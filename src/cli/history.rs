@@ -113,11 +113,11 @@ pub(super) fn pass(plan: &Arc<Plan>, moments: &[Timestamp], witness: &mut dyn Wi
             witness.moment(place, partition.engine())?;
         }
         feeds.take(|raw| {
-            let decoded = plan.decode(raw);
+            let mut decoded = plan.decode(raw);
             if let Ok(touchpoint) = &decoded {
                 witness.touchpoint(touchpoint);
             }
-            if let Fate::Dlq(code) = partition.accept(raw, decoded) {
+            if let Fate::Dlq(code) = partition.accept(raw, &mut decoded) {
                 summary.rejected(code, raw.position);
             }
         })?;

@@ -149,7 +149,7 @@ impl Replay {
     /// Takes some records; see [`Partition::records`] for why together.
     fn records(&mut self, plan: &Plan, run: &[Held]) {
         let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
-        let decoded: Vec<_> = run.iter().map(|held| plan.decode(&held.raw())).collect();
+        let mut decoded: Vec<_> = run.iter().map(|held| plan.decode(&held.raw())).collect();
         let home = |(held, decoded): (&Held, &Result<_, _>)| match decoded {
             Ok(touchpoint) if count > 1 => plan.home(&held.raw(), touchpoint, count),
             _ => 0,
@@ -162,7 +162,7 @@ impl Replay {
             partition.engine().warm(touchpoints.map(|touchpoint| touchpoint.customer_id.as_ref()));
         }
         self.since_commit += run.len() as u64;
-        for ((held, decoded), home) in run.iter().zip(decoded).zip(homes) {
+        for ((held, decoded), home) in run.iter().zip(&mut decoded).zip(homes) {
             let raw = held.raw();
             if let Some(partition) = self.partitions.get_mut(home)
                 && let Fate::Dlq(code) = partition.accept(&raw, decoded)

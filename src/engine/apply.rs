@@ -202,7 +202,13 @@ impl Engine {
             return;
         }
         let (bytes, told, mut opened) = (packed.len(), out.len(), Opened::default());
-        let alert_changed = accept(&self.settings, &mut self.scratch, scored, &mut opened, out);
+        // The deadline is known: most touchpoints come before it.
+        let is_due = found.and_then(|slot| self.store.deadline(slot)).is_some_and(|due| due <= scored.occurred_at);
+        let fired = is_due && {
+            let (id, until) = (scored.customer_id, scored.occurred_at);
+            fire_until(&self.settings, &mut self.scratch, id, until, &mut opened, out)
+        };
+        let alert_changed = accept(&self.settings, &mut self.scratch, scored, &mut opened, out) | fired;
         self.pack();
         if self.buffer.len() > bytes.max(self.settings.limits.customer_bytes_max as usize) {
             out.truncate(told);
@@ -305,7 +311,6 @@ fn accept(
     out: &mut Vec<Output>,
 ) -> bool {
     let time = scored.occurred_at;
-    let alert_changed = fire_until(settings, customer, scored.customer_id, time, opened, out);
     let known = customer.touchpoints > 0;
     let late = known && customer.latest.since(time) > settings.timing.lateness_ms(scored.channel);
     customer.remember(scored.event, settings.limits.dedup_entries);
@@ -323,7 +328,7 @@ fn accept(
         let derived = derive(customer, settings);
         turn.publish(customer, &derived);
         out.push(Output::Late(EventRef { event: scored.event, position: scored.position }));
-        return alert_changed;
+        return false;
     }
     turn.out_of_order = out_of_order;
     let entry = settings.catalogue.kind(scored.kind);
@@ -337,7 +342,7 @@ fn accept(
     events::read_touchpoint(&mut turn, customer, &derived, scored, entry, own);
     turn.publish(customer, &derived);
     turn.out.extend(std::iter::repeat_n(Output::ItemDropped, std::mem::take(&mut customer.dropped)));
-    alert_changed | turn.alert_changed
+    turn.alert_changed
 }
 
 /// Fires a customer's deadlines ≤ `until`, in order; one who is forgotten on the way is empty after it. Answers whether an

@@ -189,6 +189,11 @@ impl Store {
         self.entries.packed(slot).1
     }
 
+    /// When a customer's earliest timer is due.
+    pub(super) fn deadline(&self, slot: u32) -> Option<Timestamp> {
+        self.entries.get(slot).map(|entry| entry.deadline)
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.first().map(|(deadline, _)| *deadline)
     }

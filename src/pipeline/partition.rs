@@ -128,7 +128,7 @@ impl Partition {
     /// Takes one record: decodes, judges, scores and applies it, then fires the timers that stream time has passed.
     pub fn record(&mut self, raw: &RawRecord<'_>) -> Fate {
         let plan = Arc::clone(&self.plan);
-        self.accept(raw, plan.decode(raw))
+        self.accept(raw, &mut plan.decode(raw))
     }
 
     /// As [`Self::record`] for several; ends early when [`Self::stop_reason`] says so. Answers how many were taken.
@@ -137,10 +137,10 @@ impl Partition {
     /// loops and overlapping waits are faster than one long path a record.
     pub fn records(&mut self, raws: &[RawRecord<'_>]) -> usize {
         let plan = Arc::clone(&self.plan);
-        let decoded: Vec<_> = raws.iter().map(|raw| plan.decode(raw)).collect();
+        let mut decoded: Vec<_> = raws.iter().map(|raw| plan.decode(raw)).collect();
         self.engine.warm(decoded.iter().flatten().map(|touchpoint| touchpoint.customer_id.as_ref()));
         let mut taken = 0;
-        for (raw, decoded) in raws.iter().zip(decoded) {
+        for (raw, decoded) in raws.iter().zip(&mut decoded) {
             let fate = self.accept(raw, decoded);
             taken += 1;
             if matches!(fate, Fate::Dlq(_)) && self.stop_reason().is_some() {
@@ -150,16 +150,16 @@ impl Partition {
         taken
     }
 
-    /// As [`Self::record`], for a record that the caller decoded with [`Plan::decode`].
-    pub fn accept(&mut self, raw: &RawRecord<'_>, mut decoded: Result<Touchpoint<'_>, Rejection>) -> Fate {
+    /// As [`Self::record`], for a record that the caller decoded with [`Plan::decode`]; by reference, for a touchpoint is
+    /// half a kilobyte.
+    pub fn accept(&mut self, raw: &RawRecord<'_>, decoded: &mut Result<Touchpoint<'_>, Rejection>) -> Fate {
         self.inputs += 1;
         let meta = self.book.meta_mut();
         if let Some(position) = meta.positions.get_mut(usize::from(raw.position.source)) {
             *position = Some(raw.position.offset.saturating_add(1));
         }
         meta.clock = meta.clock.max(raw.recorded_at);
-        // By reference: a touchpoint is half a kilobyte.
-        let fate = match &mut decoded {
+        let fate = match decoded {
             Ok(touchpoint) => match self.at_home(raw, touchpoint) {
                 Ok(()) => self.touchpoint(raw, touchpoint),
                 Err(rejection) => self.reject(raw, &rejection),
