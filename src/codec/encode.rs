@@ -47,6 +47,7 @@ pub fn alert(change: &AlertChange, words: &dyn Vocabulary, out: &mut Vec<u8>) ->
         channel: change.channel.map(|channel| channel.as_str()),
         item: change.item.as_ref().map(ItemRecord::of),
         outcome: change.outcome.map(|outcome| words.name(outcome)),
+        journey: change.journey.map(|journey| words.name(journey)),
         probability: change.chance.map(|chance| Decimal(chance.probability)),
         calibrated: change
             .chance
@@ -130,6 +131,8 @@ struct AlertRecord<'a> {
     item: Option<ItemRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journey: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -55,6 +55,7 @@ fn change() -> AlertChange {
         channel: Some(Channel::Fulfilment),
         item: Some(Item { item_type: ItemType::Order, id: "o1".into() }),
         outcome: None,
+        journey: None,
         chance: None,
         reason: Some("recovered"),
         rule_version: 1,
