@@ -66,7 +66,7 @@ impl Map {
         ways.sort_by_key(|((journey, from, to), _)| {
             (catalogue.text(*journey), order(*journey, *from), order(*journey, *to))
         });
-        let mut text = format!("{:<34}{:>9}  {}\n", "journeys", "customers'", "a quarter within, half, three quarters");
+        let mut text = format!("{:<34}{:>9}  {}\n", "journeys", "moves", "a quarter, half, three quarters within");
         for ((journey, from, to), waits) in ways {
             let way = format!("{}: {} to {}", catalogue.text(*journey), from.name(catalogue), to.name(catalogue));
             let within = quartiles(waits.clone())
@@ -83,7 +83,10 @@ pub(super) fn path(moves: &[Move], under_way: &[UnderWay], catalogue: &Catalogue
     let mut journeys: Vec<(Name, &Option<Item>, Vec<&Move>)> = Vec::new();
     for of in moves {
         let going = journeys.iter_mut().rev().find(|(journey, item, _)| *journey == of.journey && **item == of.item);
-        match going.filter(|(.., moves)| of.from != Place::Start || is_stalled_at_start(moves)) {
+        // What stalled before its first step goes on from the start, and from the same one.
+        let began = of.at.minus(of.waited_ms);
+        let is_same = |first: &&Move| of.from != Place::Start || first.at.minus(first.waited_ms) == began;
+        match going.filter(|(.., moves)| moves.first().is_some_and(is_same)) {
             Some((.., moves)) => moves.push(of),
             None => journeys.push((of.journey, &of.item, vec![of])),
         }
@@ -111,11 +114,6 @@ pub(super) fn path(moves: &[Move], under_way: &[UnderWay], catalogue: &Catalogue
         text += &format!("    {}  start\n{}", clock(still.started), waits(still, catalogue));
     }
     text
-}
-
-/// What stalled before its first step goes on from the start.
-fn is_stalled_at_start(moves: &[&Move]) -> bool {
-    moves.iter().all(|of| of.from == Place::Start && of.to == Place::Stalled)
 }
 
 fn waits(still: &UnderWay, catalogue: &Catalogue) -> String {

@@ -5,6 +5,9 @@
 //! earliest touchpoint that reaches it. So any order of arrival within the lateness gives the same journeys; moves are
 //! told as they are found, and only forward ones.
 //!
+//! While an alert about one journey is open, another journey about the same item stalls without a word: a checkout that was
+//! given up is a cart that was left.
+//!
 //! A journey that waits for nothing with a deadline, or stalled and was told, stays as far as there is room
 //! (`limits.open_items_max`): its next step may still come.
 
@@ -272,6 +275,11 @@ fn stall(turn: &mut Turn<'_>, customer: &mut Customer, journey: &mut Journey) {
     // Of the whole's time too: each place it stalls at is an alert of its own.
     let (place, origin) = journey.furthest();
     told(turn, journey, (place, wait.since), Place::Stalled, wait.due);
+    let is_known =
+        |alert: &AlertState| alert.kind == Kind::JourneyStalled && alert.item == journey.item && is_firing(alert.state);
+    if customer.alerts.iter().any(|alert| is_known(alert) && !is_about(alert, journey)) {
+        return;
+    }
     let since = wait.since;
     let rule = &turn.settings.rules.journey_stalled;
     let reading = journey_stalled::read(rule, customer.now.since(since.time), wait.due.since(since.time));

@@ -289,6 +289,11 @@ impl<'a> Turn<'a> {
             // Everything behind it came late, and is remembered as sums only.
             evidence.push(alert.origin.evidence(Micro::ZERO));
         }
+        let (outcome, journey) = match alert.detail {
+            Detail::Outcome(outcome) => (Some(outcome), None),
+            Detail::Journey(journey) => (None, Some(journey)),
+            Detail::Only | Detail::Own(_) => (None, None),
+        };
         let explained = evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
         let change = AlertChange {
             alert_id: alert.alert_id,
@@ -313,14 +318,8 @@ impl<'a> Turn<'a> {
             stage: customer.stage.map(|(_, stage)| stage),
             channel: self.cause.map(|cause| cause.channel),
             item: alert.item.clone(),
-            outcome: match alert.detail {
-                Detail::Outcome(outcome) => Some(outcome),
-                Detail::Only | Detail::Own(_) | Detail::Journey(_) => None,
-            },
-            journey: match alert.detail {
-                Detail::Journey(journey) => Some(journey),
-                Detail::Only | Detail::Own(_) | Detail::Outcome(_) => None,
-            },
+            outcome,
+            journey,
             chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,

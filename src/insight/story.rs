@@ -54,6 +54,7 @@ fn ended(reason: &str) -> String {
         "purchase" => "the customer bought",
         "activity" => "the customer is back",
         "completed" => "it was completed",
+        "reached" => "it went on",
         "recovered" => "it was made good",
         "perception_recovered" => "the customer feels better",
         "expectation_met" => "experience is as expected again",

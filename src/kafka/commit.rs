@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::journal::{ImagesDue, Meta};
 use crate::pipeline::Staged;
 use crate::status::{self, Committed, Outcome};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Bytes of one batch; the client's limit is 1,000,000.
 const BATCH_BYTES_MAX: usize = 900_000;
-/// What a record takes in a batch besides key and value, headers included.
+/// What a record takes in a batch besides key, value and headers.
 const RECORD_OVERHEAD: usize = 64;
 
 /// What goes on while a transaction is in doubt.
@@ -256,29 +256,24 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn write(mut self, topics: &'a Topics, staged: &Staged) -> Result<(), Ended> {
-        for alert in &staged.alerts {
-            self.put(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref(), None)?;
-        }
-        for change in &staged.experience {
-            self.put(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref(), None)?;
+        let alerts = staged.alerts.iter().map(|alert| (&topics.alerts, alert));
+        for (topic, keyed) in alerts.chain(staged.experience.iter().map(|change| (&topics.experience, change))) {
+            let headers = (!keyed.headers.is_empty())
+                .then(|| with_headers(keyed.headers.iter().map(|(name, value)| (*name, value.as_bytes()))));
+            self.put(topic, Some(keyed.key.as_bytes()), keyed.value.as_deref(), headers)?;
         }
         for letter in &staged.dlq {
             let own = letter.own_headers.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             let ours = letter.headers.iter().map(|(key, value)| (*key, value.as_bytes()));
-            let headers = own
-                .chain(ours)
-                .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), Some(headers))?;
+            let headers = Some(with_headers(own.chain(ours)));
+            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), headers)?;
         }
         for record in &staged.journal {
             self.put(&topics.journal, None, Some(record), None)?;
         }
         for image in &staged.images {
             let seq = image.seq.to_string();
-            let headers = image
-                .value
-                .is_none()
-                .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
+            let headers = image.value.is_none().then(|| with_headers([("seq", seq.as_bytes())].into_iter()));
             self.put(&topics.images, Some(&image.key), image.value.as_deref(), headers)?;
         }
         Ok(())
@@ -294,7 +289,10 @@ impl<'a> Writer<'a> {
         if self.topic != topic {
             (self.topic, self.batch_bytes) = (topic, 0);
         }
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_OVERHEAD;
+        let header_bytes = headers.as_ref().map_or(0, |headers| {
+            headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len) + 2).sum()
+        });
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + header_bytes + RECORD_OVERHEAD;
         if self.batch_bytes > 0 && self.batch_bytes + bytes > BATCH_BYTES_MAX {
             self.transactions.pump()?;
             self.batch_bytes = 0;
@@ -304,6 +302,10 @@ impl<'a> Writer<'a> {
         let is_traced = key.is_none() && headers.is_none();
         self.transactions.send(Outgoing { topic, partition: self.partition, key, value, headers, is_traced })
     }
+}
+
+fn with_headers<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> OwnedHeaders {
+    headers.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
 #[cfg(test)]

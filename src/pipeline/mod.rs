@@ -13,7 +13,7 @@ mod partition;
 mod score;
 mod staged;
 
-use crate::codec::encode::Vocabulary;
+use crate::codec::encode::{Format, Vocabulary};
 use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
 use crate::journal::{Identity, ImagePolicy, SettingsOf};
@@ -50,6 +50,8 @@ pub struct Plan {
     pub settings_of: SettingsOf,
     /// Bounds of this stage.
     pub bounds: Bounds,
+    /// How alerts and experience changes are written; decides nothing of what they say.
+    pub output: Format,
     /// Number of partitions of every topic: for the key check; 0 = not checked (files).
     pub partitions: i32,
 }
@@ -93,6 +95,7 @@ impl Plan {
             scorer: Arc::clone(&self.scorer),
             configuration: canonical.into(),
             config_hash: hash64(canonical.as_bytes()),
+            output: self.output.clone(),
             ..*self
         })
     }
