@@ -172,6 +172,17 @@ pub(super) enum Detail {
     Journey(Name),
 }
 
+impl Detail {
+    /// The outcome, and the journey.
+    pub(super) const fn names(&self) -> (Option<Name>, Option<Name>) {
+        match self {
+            Self::Outcome(outcome) => (Some(*outcome), None),
+            Self::Journey(journey) => (None, Some(*journey)),
+            Self::Only | Self::Own(_) => (None, None),
+        }
+    }
+}
+
 /// An alert that is not OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AlertState {

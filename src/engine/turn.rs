@@ -289,11 +289,7 @@ impl<'a> Turn<'a> {
             // Everything behind it came late, and is remembered as sums only.
             evidence.push(alert.origin.evidence(Micro::ZERO));
         }
-        let (outcome, journey) = match alert.detail {
-            Detail::Outcome(outcome) => (Some(outcome), None),
-            Detail::Journey(journey) => (None, Some(journey)),
-            Detail::Only | Detail::Own(_) => (None, None),
-        };
+        let (outcome, journey) = alert.detail.names();
         let explained = evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
         let change = AlertChange {
             alert_id: alert.alert_id,
