@@ -212,6 +212,7 @@ impl Config {
             settings_of,
             bounds: self.bounds,
             partitions,
+            repartition: None,
         })
     }
 
