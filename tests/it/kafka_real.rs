@@ -78,7 +78,8 @@ impl Scene {
             "#
         );
         for (input, count) in inputs.iter().zip(counts) {
-            broker::create_topics(brokers, &[input], count, &[]);
+            // Records may be old by their own time.
+            broker::create_topics(brokers, &[input], count, &[("retention.ms", "-1")]);
         }
         let scene = Self { brokers, name, inputs, counts, folder: tempfile::tempdir().unwrap(), text };
         scene.configure("a");
