@@ -7,13 +7,14 @@
 
 use crate::admin::{self, Server, Sources};
 use crate::codec::Repartition;
-use crate::config::Config;
+use crate::codec::encode::{self, Format, Schemas};
+use crate::config::{Config, OutputFormat};
 use crate::kafka::topics::{self, Layout};
 use crate::kafka::{self, Clients, Shell, Topics};
 use crate::pipeline::{Plan, RepartitionTopic};
 use crate::registry::Registry;
 use crate::shutdown::Shutdown;
-use crate::status::Status;
+use crate::status::{self, Status};
 use crate::telemetry::Metrics;
 use anyhow::{Context, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// How often a request to stop is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Pause before a registry that gives no answer is asked again.
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What kind of brokers the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,14 @@ pub fn run(
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
     let _admin = serve_admin(config, &status, &metrics)?;
-    let shell = Arc::new(compose(config, brokers, shutdown, status, Arc::clone(&metrics))?);
+    let shell = match compose(config, brokers, shutdown, status, Arc::clone(&metrics)) {
+        // Nothing had begun.
+        Err(error) if shutdown.is_requested() => {
+            tracing::info!(error = format!("{error:#}"), "stopped before the start was complete");
+            return Ok(());
+        }
+        shell => Arc::new(shell?),
+    };
     let (done, ended) = channel();
     for worker in 0..usize::from(config.kafka.workers) {
         spawn(worker, &shell, done.clone())?;
@@ -70,17 +81,17 @@ fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, Stri
     if !others.is_empty() {
         return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
     }
-    let inputs = new.plan(new.input_topics(), shell.plan().partitions);
-    let repartition = shell.plan().repartition.clone();
-    shell.reload(Arc::new(Plan { repartition, ..Arc::unwrap_or_clone(inputs) }));
+    let plan = shell.plan();
+    let new = new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions);
+    shell.reload(Arc::new(Plan { repartition: plan.repartition.clone(), ..Arc::unwrap_or_clone(new) }));
     Ok(())
 }
 
 /// The plan of a run over the input topics.
-pub(crate) fn plan(config: &Config, topics: &Topics, layout: &Layout) -> Arc<Plan> {
+pub(crate) fn plan(config: &Config, topics: &Topics, layout: &Layout) -> Plan {
     let through = |name: &String| RepartitionTopic { name: name.clone(), outbound: layout.outbound.clone() };
     let plan = Arc::unwrap_or_clone(config.plan(config.input_topics(), layout.partitions));
-    Arc::new(Plan { repartition: topics.repartition.as_ref().map(through), ..plan })
+    Plan { repartition: topics.repartition.as_ref().map(through), ..plan }
 }
 
 /// The names of all topics of a configuration.
@@ -133,18 +144,68 @@ fn compose(
     let topics = topics_of(config);
     let layout = check_topics(&clients, &topics, brokers)?;
     status.set_partitions(layout.partitions);
+    let registry = registry(config)?;
+    let output = output(config, registry.as_ref(), &topics, &|what| {
+        status.start_waits(what, status::now());
+        !shutdown.is_requested()
+    })?;
+    status.start_goes_on();
     let plan = plan(config, &topics, &layout);
     Ok(Shell {
         kafka: config.kafka.clone(),
         clients,
         topics,
-        plan: plan.into(),
-        registry: registry(config)?,
+        plan: Arc::new(Plan { output, ..plan }).into(),
+        registry,
         scorer: Arc::clone(&config.scorer),
         status,
         signals,
         shutdown: shutdown.clone(),
     })
+}
+
+/// The form of what is written; for Avro our schemas are registered first. `goes_on` is told what is waited for, and says
+/// whether to ask again.
+fn output(
+    config: &Config,
+    registry: Option<&Registry>,
+    topics: &Topics,
+    goes_on: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<Format> {
+    let is_structured = config.output == OutputFormat::CloudEventsStructured;
+    match config.output {
+        OutputFormat::Json => Ok(Format::Json),
+        OutputFormat::CloudEvents | OutputFormat::CloudEventsStructured => {
+            Ok(Format::CloudEvents { source: format!("/touchline/{}", config.kafka.group_id).into(), is_structured })
+        }
+        OutputFormat::Avro => {
+            let registry = registry.context("output.format = \"avro\" needs registry.url")?;
+            let id = |topic: &str, schema| registered(registry, &format!("{topic}-value"), schema, goes_on);
+            let (alert, experience) = (id(&topics.alerts, encode::ALERT)?, id(&topics.experience, encode::EXPERIENCE)?);
+            Ok(Format::Avro(Schemas::new(alert, experience).map_err(anyhow::Error::msg)?.into()))
+        }
+    }
+}
+
+/// The id of our schema under a subject.
+fn registered(registry: &Registry, subject: &str, schema: &str, goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<u32> {
+    loop {
+        match registry.register(subject, schema) {
+            Ok(id) => return Ok(id),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(subject, %error, "the schema registry gives no answer: the start waits for it");
+                if !goes_on(&format!("the schema registry has not taken the schema of {subject} yet")) {
+                    bail!("stopped while the schema registry did not answer for {subject}");
+                }
+                std::thread::sleep(REGISTRY_PAUSE);
+            }
+            Err(error) => {
+                let context =
+                    format!("the schema registry refuses our schema under {subject} (output.format = \"avro\")");
+                return Err(anyhow::Error::new(error).context(context));
+            }
+        }
+    }
 }
 
 /// How the topics lie: all exist, ours with one partition count, those that must be compacted are, and our records fit.

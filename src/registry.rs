@@ -61,6 +61,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether asking again may help: it cannot be reached, is too busy or has a fault of its own.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::Certificate(_) | Self::Thread(_) => false,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Registry {

@@ -51,7 +51,7 @@ pub(super) fn run(
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
     let layout = app::check_topics(&clients, &topics, Brokers::Mock)?;
-    let (plan, partitions) = (app::plan(config, &topics, &layout), layout.partitions);
+    let (plan, partitions) = (Arc::new(app::plan(config, &topics, &layout)), layout.partitions);
     let mut totals = Totals::default();
     if args.journal {
         let mut lines = Lines { out, experience, changes: BTreeMap::new(), alerts: 0, line: Vec::new() };
@@ -115,7 +115,7 @@ pub(super) fn journal(config: &Config, witness: &mut dyn Witness) -> anyhow::Res
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
     let layout = app::check_topics(&clients, &topics, Brokers::Mock)?;
-    let (plan, partitions) = (app::plan(config, &topics, &layout), layout.partitions);
+    let (plan, partitions) = (Arc::new(app::plan(config, &topics, &layout)), layout.partitions);
     read_journal(&clients, &topics, &plan, partitions, witness).map(drop)
 }
 

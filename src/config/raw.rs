@@ -126,6 +126,12 @@ pub(super) struct Registry {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Output {
+    pub format: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Telemetry {
     pub log: String,
     pub json: bool,

@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::journal::{ImagesDue, Meta};
 use crate::pipeline::{Forwarded, Plan, Staged};
 use crate::status::{self, Committed, Outcome};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Bytes of one batch; the client's limit is 1,000,000.
 const BATCH_BYTES_MAX: usize = 900_000;
-/// What a record takes in a batch besides key and value, headers included.
+/// What a record takes in a batch besides key, value and headers.
 const RECORD_OVERHEAD: usize = 64;
 
 /// What goes on while a transaction is in doubt.
@@ -273,26 +273,23 @@ impl<'a> Writer<'a> {
     }
 
     fn write(&mut self, topics: &'a Topics, staged: &Staged) -> Result<(), Ended> {
-        for alert in &staged.alerts {
-            self.put(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref(), None)?;
-        }
-        for change in &staged.experience {
-            self.put(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref(), None)?;
+        let alerts = staged.alerts.iter().map(|alert| (&topics.alerts, alert));
+        for (topic, keyed) in alerts.chain(staged.experience.iter().map(|change| (&topics.experience, change))) {
+            let headers = (!keyed.headers.is_empty())
+                .then(|| with_headers(keyed.headers.iter().map(|(name, value)| (*name, value.as_bytes()))));
+            self.put(topic, Some(keyed.key.as_bytes()), keyed.value.as_deref(), headers)?;
         }
         for letter in &staged.dlq {
             let ours = letter.headers.iter().map(|(key, value)| (*key, value.as_bytes()));
-            let headers = with_headers(with_headers(OwnedHeaders::new(), own(&letter.own_headers)), ours);
-            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), Some(headers))?;
+            let headers = Some(with_headers(own(&letter.own_headers).chain(ours)));
+            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), headers)?;
         }
         for record in &staged.journal {
             self.put(&topics.journal, None, Some(record), None)?;
         }
         for image in &staged.images {
             let seq = image.seq.to_string();
-            let headers = image
-                .value
-                .is_none()
-                .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
+            let headers = image.value.is_none().then(|| with_headers([("seq", seq.as_bytes())].into_iter()));
             self.put(&topics.images, Some(&image.key), image.value.as_deref(), headers)?;
         }
         Ok(())
@@ -308,7 +305,7 @@ impl<'a> Writer<'a> {
         for (partition, records) in by_partition {
             self.begin(partition);
             for forwarded in records {
-                let headers = with_headers(OwnedHeaders::new(), own(&forwarded.headers));
+                let headers = with_headers(own(&forwarded.headers));
                 self.put(&repartition.name, forwarded.key.as_deref(), forwarded.value.as_deref(), Some(headers))?;
             }
         }
@@ -316,7 +313,7 @@ impl<'a> Writer<'a> {
         for (partition, is_caught_up) in marks.flat_map(|mark| (0..plan.partitions).map(move |number| (number, mark))) {
             self.begin(partition);
             let mark = (MARK, if is_caught_up { CAUGHT_UP } else { b"behind" });
-            let headers = with_headers(OwnedHeaders::new(), std::iter::once(mark));
+            let headers = with_headers(std::iter::once(mark));
             self.put(&repartition.name, None, None, Some(headers))?;
         }
         Ok(())
@@ -332,7 +329,10 @@ impl<'a> Writer<'a> {
         if self.topic != topic {
             (self.topic, self.batch_bytes) = (topic, 0);
         }
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_OVERHEAD;
+        let header_bytes = headers.as_ref().map_or(0, |headers| {
+            headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len) + 2).sum()
+        });
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + header_bytes + RECORD_OVERHEAD;
         if self.batch_bytes > 0 && self.batch_bytes + bytes > BATCH_BYTES_MAX {
             self.transactions.pump()?;
             self.batch_bytes = 0;
@@ -348,8 +348,8 @@ fn own(headers: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(key, value)| (key.as_str(), value.as_slice()))
 }
 
-fn with_headers<'h>(headers: OwnedHeaders, more: impl Iterator<Item = (&'h str, &'h [u8])>) -> OwnedHeaders {
-    more.fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+fn with_headers<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> OwnedHeaders {
+    headers.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod reads;
 mod score;
 mod staged;
 
-use crate::codec::encode::Vocabulary;
+use crate::codec::encode::{Format, Vocabulary};
 use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
 use crate::journal::{Identity, ImagePolicy, SettingsOf};
@@ -54,6 +54,8 @@ pub struct Plan {
     pub settings_of: SettingsOf,
     /// Bounds of this stage.
     pub bounds: Bounds,
+    /// How alerts and experience changes are written; decides nothing of what they say.
+    pub output: Format,
     /// Number of partitions of every topic of ours: for the key check; 0 = not checked (files).
     pub partitions: i32,
     /// Where records go on to the partition of their customer; none where all inputs forbid it, and for files.
@@ -100,6 +102,7 @@ impl Plan {
             configuration: canonical.into(),
             config_hash: hash64(canonical.as_bytes()),
             repartition: None,
+            output: self.output.clone(),
             ..*self
         })
     }

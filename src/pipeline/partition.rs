@@ -3,7 +3,7 @@
 use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
 use super::{Forwarded, Observed, ObservedAlert, Plan, about, limits};
-use crate::codec::encode;
+use crate::codec::encode::Message;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
 use crate::journal::{Book, Counters, ImagesDue, Meta, Restored, Restorer};
@@ -60,7 +60,7 @@ pub struct Partition {
     /// Scratch for text scoring.
     texts: Texts,
     /// Scratch for outputs.
-    json: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl Partition {
@@ -107,7 +107,7 @@ impl Partition {
             observed: Observed::default(),
             experience_muted: false,
             texts: Texts::default(),
-            json: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -397,15 +397,18 @@ impl Partition {
         }));
         let plan = self.plan.as_ref();
         for alert in self.alerts.drain(..) {
-            let value = json(&mut self.json, |out| encode::alert(&alert, plan, out));
-            staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value) });
+            let Message { value, headers } = plan.output.alert(&alert, plan, &mut self.scratch);
+            staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value), headers });
         }
         for (key, published) in self.experience.drain(..) {
-            let value = match published {
-                Published::Change(change) => Some(json(&mut self.json, |out| encode::experience(&change, plan, out))),
-                Published::Gone => None,
+            let (value, headers) = match published {
+                Published::Change(change) => {
+                    let Message { value, headers } = plan.output.experience(&change, plan, &mut self.scratch);
+                    (Some(value), headers)
+                }
+                Published::Gone => (None, Vec::new()),
             };
-            staged.experience.push(Keyed { key, value });
+            staged.experience.push(Keyed { key, value, headers });
         }
         staged.dlq.append(&mut self.dlq);
         staged.forwarded.append(&mut self.forwarded);
@@ -486,12 +489,4 @@ impl Partition {
     pub const fn book(&self) -> &Book {
         &self.book
     }
-}
-
-/// The bytes of an output, made in `scratch` so that they are allocated once and to size.
-#[expect(clippy::expect_used, reason = "plain structs into memory: there is nothing that can fail")]
-fn json(scratch: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
-    scratch.clear();
-    encode(scratch).expect("a change has a JSON form");
-    scratch.as_slice().into()
 }

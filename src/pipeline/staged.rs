@@ -19,8 +19,10 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub struct Keyed {
     /// Customer id.
     pub key: Arc<str>,
-    /// JSON; none = tombstone.
+    /// In the form of [`Plan::output`]; none = tombstone.
     pub value: Option<Vec<u8>>,
+    /// Headers of that form.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A rejected record as it was read, with the reason in its headers.

@@ -4,31 +4,33 @@
 use crate::broker::{self, Isolation, Record, unique, wait_until};
 use crate::command::touchline;
 use crate::registry::Registry;
+use crate::schemas::assert_is;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const SCHEMA: &str = include_str!("../../schemas/touchpoint.avsc");
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// One input of one topic, and a group of its own.
-struct Case {
-    brokers: &'static str,
-    topic: String,
-    config: PathBuf,
-    admin: u16,
+pub(crate) struct Case {
+    pub(crate) brokers: &'static str,
+    pub(crate) topic: String,
+    pub(crate) config: PathBuf,
+    pub(crate) admin: u16,
 }
 
 impl Case {
-    fn new(folder: &Path, format: &str, registry: &str) -> Self {
+    /// An input of this format; outputs of that one.
+    pub(crate) fn new(folder: &Path, (format, output): (&str, &str), registry: &str) -> Self {
         let (brokers, topic) = (broker::shared(), unique(format));
         let [admin] = broker::free_ports();
-        let config = folder.join(format!("{format}.toml"));
+        let config = folder.join(format!("{topic}.toml"));
         let text = format!(
             r#"
             [[input]]
@@ -47,6 +49,8 @@ impl Case {
             alerts = "{topic}-alerts"
             experience = "{topic}-experience"
             dlq = "{topic}-dlq"
+            [output]
+            format = "{output}"
             [admin]
             listen = "127.0.0.1:{admin}"
             "#
@@ -58,7 +62,7 @@ impl Case {
         case
     }
 
-    fn config(&self) -> &str {
+    pub(crate) fn config(&self) -> &str {
         self.config.to_str().unwrap()
     }
 
@@ -69,11 +73,52 @@ impl Case {
         comparable(answer.stdout.lines().map(str::as_bytes))
     }
 
-    fn readyz(&self) -> String {
+    /// What the admin server answers; nothing while there is none.
+    pub(crate) fn get(&self, path: &str) -> String {
         let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.admin)) else { return String::new() };
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map_or(String::new(), |_| answer)
+    }
+
+    /// The committed records of one of its output topics.
+    pub(crate) fn records(&self, output: &str) -> Vec<Record> {
+        broker::read(self.brokers, &format!("{}-{output}", self.topic), Isolation::Committed)
+    }
+
+    pub(crate) fn start(&self) -> Service {
+        let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
+        command.args(["run", "--config", self.config()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Service(command.spawn().unwrap())
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
+        wait_until("the service to be ready", DEADLINE, || self.get("/readyz").starts_with("HTTP/1.1 200"));
+    }
+}
+
+/// A running service, killed when the test ends before it.
+pub(crate) struct Service(Child);
+
+impl Service {
+    /// A clean stop.
+    pub(crate) fn stop(mut self) {
+        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Its end by itself: what it answered.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It has ended already unless the test failed.
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
@@ -126,14 +171,14 @@ fn framed(id: u32, schema: &Value, touchpoint: &Value) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], &datum].concat()
 }
 
-fn touchpoints(folder: &Path) -> Vec<Value> {
+pub(crate) fn touchpoints(folder: &Path) -> Vec<Value> {
     let file = folder.join("simulated.jsonl").display().to_string();
     let sent = touchline(&["simulate", "--to", &file, "--customers", "80", "--text", "--seed", "5"]);
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     std::fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn record(touchpoint: &Value, payload: Vec<u8>) -> Record {
+pub(crate) fn record(touchpoint: &Value, payload: Vec<u8>) -> Record {
     let key = touchpoint["customer_id"].as_str().unwrap();
     let timestamp_ms = touchpoint["occurred_at"].as_i64().unwrap();
     Record { key: Some(key.into()), payload: Some(payload), timestamp_ms, ..Record::default() }
@@ -171,7 +216,7 @@ fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alert
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 3, "{ids:?}");
     let touchpoints = touchpoints(folder.path());
 
-    let avro = Case::new(folder.path(), "touchpoint-avro", &registry.url());
+    let avro = Case::new(folder.path(), ("touchpoint-avro", "json"), &registry.url());
     let mut records: Vec<Record> = Vec::new();
     for (at, touchpoint) in touchpoints.iter().enumerate() {
         records.push(record(touchpoint, framed(ids[at % 3], &schemas[at % 3], touchpoint)));
@@ -183,21 +228,14 @@ fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alert
     broker::produce(avro.brokers, &avro.topic, &records);
 
     registry.freeze();
-    let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let mut service = Command::new(env!("CARGO_BIN_EXE_touchline"))
-        .args(["run", "--config", avro.config()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let service = avro.start();
     wait_until("a partition to wait for the registry", DEADLINE, || {
-        avro.readyz().contains("has not answered for schema")
+        avro.get("/readyz").contains("has not answered for schema")
     });
-    assert_eq!(broker::read(avro.brokers, &format!("{}-dlq", avro.topic), Isolation::Committed), []);
+    assert_eq!(avro.records("dlq"), []);
     registry.thaw();
-    wait_until("the service to be ready again", DEADLINE, || avro.readyz().starts_with("HTTP/1.1 200"));
-    let lines = |topic: &str| broker::read(avro.brokers, &format!("{}-{topic}", avro.topic), Isolation::Committed);
+    avro.wait_until_ready();
+    let lines = |topic: &str| avro.records(topic);
     wait_until("three dead letters", DEADLINE, || lines("dlq").len() == 3);
     let expected = avro.replayed();
     assert!(expected.len() > 20, "{}", expected.len());
@@ -207,23 +245,25 @@ fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alert
         )
     };
     wait_until("every alert", DEADLINE, || lines("alerts").len() >= expected.len());
-    let stopped = Command::new("kill").arg(service.id().to_string()).status().unwrap();
-    assert!(stopped.success() && service.wait().unwrap().success());
+    service.stop();
     assert_eq!(alerts(), expected);
     let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
     for letter in lines("dlq") {
+        let ours = letter.headers.iter().filter(|(name, _)| name.starts_with("touchline."));
+        let text = |value: &[u8]| Value::from(std::str::from_utf8(value).unwrap());
+        assert_is("dead-letter-headers.json", &ours.map(|(name, value)| (name.clone(), text(value))).collect());
         let reason = letter.headers.into_iter().find(|(name, _)| name == "touchline.reason").unwrap().1;
         *reasons.entry(String::from_utf8(reason).unwrap()).or_default() += 1;
     }
     let once = ["decode", "magic", "unknown_schema"].map(|reason| (reason.to_owned(), 1));
     assert_eq!(reasons, BTreeMap::from(once));
 
-    let plain = Case::new(folder.path(), "touchpoint-json", "");
+    let plain = Case::new(folder.path(), ("touchpoint-json", "json"), "");
     let json = |touchpoint: &Value| record(touchpoint, touchpoint.to_string().into_bytes());
     broker::produce(plain.brokers, &plain.topic, &touchpoints.iter().map(json).collect::<Vec<_>>());
     assert_eq!(plain.replayed(), expected);
 
-    let events = Case::new(folder.path(), "cloudevents", "");
+    let events = Case::new(folder.path(), ("cloudevents", "json"), "");
     broker::produce(events.brokers, &events.topic, &touchpoints.iter().enumerate().map(event).collect::<Vec<_>>());
     assert_eq!(events.replayed(), expected);
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod as_of;
 #[cfg(test)]
+mod avro_json;
+#[cfg(test)]
 mod backtest;
 #[cfg(test)]
 mod broker;
@@ -41,6 +43,8 @@ mod kafka_card;
 mod kafka_dlq;
 #[cfg(test)]
 mod kafka_faults;
+#[cfg(test)]
+mod kafka_outputs;
 #[cfg(test)]
 mod kafka_real;
 #[cfg(test)]

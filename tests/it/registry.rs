@@ -51,6 +51,20 @@ impl Registry {
         answer["id"].as_u64().unwrap().try_into().unwrap()
     }
 
+    /// The text of a schema.
+    pub(crate) fn schema(&self, id: u32) -> String {
+        let mut answer = ureq::get(format!("{}/schemas/ids/{id}", self.url())).call().unwrap();
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        answer["schema"].as_str().unwrap().to_owned()
+    }
+
+    /// What the next schema of a subject must be compatible with.
+    pub(crate) fn set_compatibility(&self, subject: &str, level: &str) {
+        let request = ureq::put(format!("{}/config/{subject}", self.url()));
+        let body = json!({"compatibility": level}).to_string();
+        request.content_type("application/vnd.schemaregistry.v1+json").send(body).unwrap();
+    }
+
     /// It takes connections and answers nothing any more.
     pub(crate) fn freeze(&self) {
         self.supervisor.order("STOP");
