@@ -1,5 +1,4 @@
-//! Avro on a real Kafka with a real schema registry: three versions of a schema, an outage, unknown ids; and the same
-//! touchpoints in every format of a topic give the same alerts.
+//! Avro on a real Kafka with a real schema registry: three versions of a schema, an outage, unknown ids.
 
 use crate::broker::{self, Isolation, Record, unique, wait_until};
 use crate::command::touchline;
@@ -12,10 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SCHEMA: &str = include_str!("../../schemas/touchpoint.avsc");
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Address space of a service that meets hostile input.
+const MEMORY_KIB: u32 = 3 * 1024 * 1024;
+/// How often it meets each.
+const TIMES: usize = 20;
 
 /// One input of one topic, and a group of its own.
 pub(crate) struct Case {
@@ -28,15 +32,20 @@ pub(crate) struct Case {
 impl Case {
     /// An input of this format; outputs of that one.
     pub(crate) fn new(folder: &Path, (format, output): (&str, &str), registry: &str) -> Self {
-        let (brokers, topic) = (broker::shared(), unique(format));
+        let input =
+            |topic: &str| format!("[[input]]\nname = \"touchpoints\"\ntopics = [\"{topic}\"]\nformat = \"{format}\"\n");
+        Self::with_inputs(folder, &input, output, registry)
+    }
+
+    /// What `inputs` makes of the name of the group.
+    pub(crate) fn with_inputs(folder: &Path, inputs: &dyn Fn(&str) -> String, output: &str, registry: &str) -> Self {
+        let (brokers, topic) = (broker::shared(), unique("touchpoints"));
+        let inputs = inputs(&topic);
         let [admin] = broker::free_ports();
         let config = folder.join(format!("{topic}.toml"));
         let text = format!(
             r#"
-            [[input]]
-            name = "touchpoints"
-            topics = ["{topic}"]
-            format = "{format}"
+            {inputs}
             [registry]
             url = "{registry}"
             [kafka]
@@ -87,8 +96,17 @@ impl Case {
     }
 
     pub(crate) fn start(&self) -> Service {
+        self.start_by(&mut Command::new(env!("CARGO_BIN_EXE_touchline")))
+    }
+
+    /// With so much address space and no more: who asks for more of it is aborted.
+    fn start_within(&self, kib: u32) -> Service {
+        let limited = format!("ulimit -v {kib} && exec \"$0\" \"$@\"");
+        self.start_by(Command::new("sh").args(["-c", &limited, env!("CARGO_BIN_EXE_touchline")]))
+    }
+
+    fn start_by(&self, command: &mut Command) -> Service {
         let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
         command.args(["run", "--config", self.config()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Service(command.spawn().unwrap())
     }
@@ -106,6 +124,13 @@ impl Service {
     pub(crate) fn stop(mut self) {
         assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
         assert!(self.0.wait().unwrap().success());
+    }
+
+    /// A figure of its memory, in KiB.
+    fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Its end by itself: what it answered.
@@ -135,7 +160,7 @@ fn comparable<'a>(lines: impl Iterator<Item = &'a [u8]>) -> BTreeSet<String> {
 }
 
 /// Our schema, one with other names and more fields, one with fewer fields and more symbols.
-fn versions() -> [Value; 3] {
+pub(crate) fn versions() -> [Value; 3] {
     let ours: Value = serde_json::from_str(SCHEMA).unwrap();
     let (mut renamed, mut other) = (ours.clone(), ours.clone());
     for field in renamed["fields"].as_array_mut().unwrap() {
@@ -152,7 +177,7 @@ fn versions() -> [Value; 3] {
     [ours, renamed, other]
 }
 
-fn framed(id: u32, schema: &Value, touchpoint: &Value) -> Vec<u8> {
+pub(crate) fn framed(id: u32, schema: &Value, touchpoint: &Value) -> Vec<u8> {
     let parsed = apache_avro::Schema::parse(schema).unwrap();
     let mut fields = serde_json::Map::new();
     for field in schema["fields"].as_array().unwrap() {
@@ -184,86 +209,159 @@ pub(crate) fn record(touchpoint: &Value, payload: Vec<u8>) -> Record {
     Record { key: Some(key.into()), payload: Some(payload), timestamp_ms, ..Record::default() }
 }
 
-/// The touchpoint as an event: structured and binary in turn.
-fn event((at, touchpoint): (usize, &Value)) -> Record {
-    let mut data = touchpoint.clone();
-    let mut take = |name: &str| data.as_object_mut().unwrap().remove(name).unwrap();
-    let (id, source, kind, time) = (take("id"), take("source"), take("kind"), take("occurred_at"));
-    let time = jiff::Timestamp::from_millisecond(time.as_i64().unwrap()).unwrap().to_string();
-    if at % 2 == 0 {
-        let event = json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": time, "data": data});
-        return record(touchpoint, event.to_string().into_bytes());
-    }
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let headers = [
-        ("specversion", "1.0".to_owned()),
-        ("id", text(&id)),
-        ("source", text(&source)),
-        ("type", text(&kind)),
-        ("time", time),
-    ];
-    let headers = headers.map(|(name, value)| (format!("ce_{name}"), value.into_bytes())).into();
-    Record { headers, ..record(touchpoint, data.to_string().into_bytes()) }
-}
-
 #[test]
-fn avro_survives_an_outage_of_the_registry_and_every_format_gives_the_same_alerts() {
+fn avro_survives_a_registry_that_is_killed_in_the_middle() {
     let folder = tempfile::tempdir().unwrap();
-    let registry = Registry::start();
+    let mut registry = Registry::start();
     let schemas = versions();
     let subject = unique("subject");
-    let ids = schemas.each_ref().map(|schema| registry.register(&subject, schema));
+    let register = |registry: &Registry| schemas.each_ref().map(|schema| registry.register(&subject, schema));
+    let ids = register(&registry);
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 3, "{ids:?}");
     let touchpoints = touchpoints(folder.path());
+    let case = Case::new(folder.path(), ("touchpoint-avro", "json"), &registry.url());
+    let (before, after) = touchpoints.split_at(touchpoints.len() / 2);
+    let first: Vec<Record> =
+        before.iter().map(|touchpoint| record(touchpoint, framed(ids[0], &schemas[0], touchpoint))).collect();
+    broker::produce(case.brokers, &case.topic, &first);
+    let service = case.start();
+    case.wait_until_ready();
+    wait_until("the first alerts", DEADLINE, || !case.records("alerts").is_empty());
 
-    let avro = Case::new(folder.path(), ("touchpoint-avro", "json"), &registry.url());
-    let mut records: Vec<Record> = Vec::new();
-    for (at, touchpoint) in touchpoints.iter().enumerate() {
-        records.push(record(touchpoint, framed(ids[at % 3], &schemas[at % 3], touchpoint)));
-    }
-    let bad = |payload: &[u8]| Record { payload: Some(payload.into()), ..record(&touchpoints[0], Vec::new()) };
-    records.insert(100, bad(b"{}"));
-    records.insert(200, bad(b"\x00\x00\x0f\x42\x40\x02"));
-    records.insert(300, bad(&[&[0], &ids[0].to_be_bytes()[..], b"\xff\xff\xff\xff\xff"].concat()));
-    broker::produce(avro.brokers, &avro.topic, &records);
-
-    registry.freeze();
-    let service = avro.start();
+    registry.kill();
+    let version = |at: usize| framed(ids[at % 3], &schemas[at % 3], &after[at]);
+    let mut second: Vec<Record> =
+        after.iter().enumerate().map(|(at, touchpoint)| record(touchpoint, version(at))).collect();
+    let bad = |payload: &[u8]| Record { payload: Some(payload.into()), ..record(&after[0], Vec::new()) };
+    second.insert(100, bad(b"{}"));
+    second.insert(200, bad(b"\x00\x00\x0f\x42\x40\x02"));
+    second.insert(300, bad(&[&[0], &ids[0].to_be_bytes()[..], b"\xff\xff\xff\xff\xff"].concat()));
+    broker::produce(case.brokers, &case.topic, &second);
     wait_until("a partition to wait for the registry", DEADLINE, || {
-        avro.get("/readyz").contains("has not answered for schema")
+        case.get("/readyz").contains("has not answered for schema")
     });
-    assert_eq!(avro.records("dlq"), []);
-    registry.thaw();
-    avro.wait_until_ready();
-    let lines = |topic: &str| avro.records(topic);
-    wait_until("three dead letters", DEADLINE, || lines("dlq").len() == 3);
-    let expected = avro.replayed();
+    let waiting =
+        |line: &str| line.strip_prefix("touchline_partitions{state=\"waiting\"} ").is_some_and(|count| count != "0");
+    assert!(case.get("/metrics").lines().any(waiting));
+    std::thread::sleep(outage());
+    // Only what is wrong without asking anybody is a dead letter.
+    assert!(case.records("dlq").iter().all(|letter| reason(letter) == "magic" || reason(letter) == "decode"));
+    registry.come_back(|registry| assert_eq!(register(registry), ids));
+    let answers = Instant::now();
+    case.wait_until_ready();
+    wait_until("three dead letters", DEADLINE, || case.records("dlq").len() == 3);
+    let resumed = answers.elapsed();
+    assert!(resumed < Duration::from_secs(10), "{resumed:?}");
+
+    let expected = case.replayed();
     assert!(expected.len() > 20, "{}", expected.len());
-    let alerts = || {
-        comparable(
-            lines("alerts").iter().map(|alert| alert.payload.as_deref().unwrap()).collect::<Vec<_>>().into_iter(),
-        )
-    };
-    wait_until("every alert", DEADLINE, || lines("alerts").len() >= expected.len());
+    wait_until("every alert", DEADLINE, || case.records("alerts").len() >= expected.len());
     service.stop();
-    assert_eq!(alerts(), expected);
-    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
-    for letter in lines("dlq") {
+    let alerts = case.records("alerts");
+    assert_eq!(comparable(alerts.iter().map(|alert| alert.payload.as_deref().unwrap())), expected);
+    let letters = case.records("dlq");
+    let reasons: BTreeSet<String> = letters.iter().map(reason).collect();
+    assert_eq!(reasons, ["decode", "magic", "unknown_schema"].map(str::to_owned).into());
+    for letter in letters {
         let ours = letter.headers.iter().filter(|(name, _)| name.starts_with("touchline."));
         let text = |value: &[u8]| Value::from(std::str::from_utf8(value).unwrap());
         assert_is("dead-letter-headers.json", &ours.map(|(name, value)| (name.clone(), text(value))).collect());
-        let reason = letter.headers.into_iter().find(|(name, _)| name == "touchline.reason").unwrap().1;
-        *reasons.entry(String::from_utf8(reason).unwrap()).or_default() += 1;
     }
-    let once = ["decode", "magic", "unknown_schema"].map(|reason| (reason.to_owned(), 1));
-    assert_eq!(reasons, BTreeMap::from(once));
+}
 
-    let plain = Case::new(folder.path(), ("touchpoint-json", "json"), "");
-    let json = |touchpoint: &Value| record(touchpoint, touchpoint.to_string().into_bytes());
-    broker::produce(plain.brokers, &plain.topic, &touchpoints.iter().map(json).collect::<Vec<_>>());
-    assert_eq!(plain.replayed(), expected);
+/// Schemas and data that are made to fall a decoder over, and what becomes of them.
+fn hostile() -> Vec<(Value, Vec<u8>, &'static str)> {
+    let ours: Value = serde_json::from_str(SCHEMA).unwrap();
+    let with = |more: Value| {
+        let mut schema = ours.clone();
+        schema["fields"].as_array_mut().unwrap().insert(0, more);
+        schema
+    };
+    let without_kind = {
+        let mut schema = ours.clone();
+        schema["fields"].as_array_mut().unwrap().retain(|field| field["name"] != "kind");
+        schema
+    };
+    let array = |items: Value| json!({"type": "array", "items": items});
+    let nine_million = b"\x80\xd1\xca\x08\x00";
+    let recursive = json!({"type": "record", "name": "Deep", "fields": [{"name": "inner", "type": ["null", "Deep"]}]});
+    vec![
+        (with(json!({"name": "a", "type": array(json!("null"))})), nine_million.to_vec(), "schema"),
+        (
+            with(json!({"name": "a", "type": array(array(json!("null")))})),
+            b"\x02\x80\xd1\xca\x08\x00".repeat(1_334),
+            "schema",
+        ),
+        (with(json!({"name": "a", "type": recursive})), b"\x02".repeat(10_000), "schema"),
+        (with(json!({"name": "a", "type": array(json!("int"))})), nine_million.to_vec(), "decode"),
+        (
+            with(json!({"name": "a", "type": array(json!("int"))})),
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01".to_vec(),
+            "decode",
+        ),
+        (with(json!({"name": "a", "type": "bytes"})), b"\xfe\xff\xff\xff\x0f".to_vec(), "decode"),
+        (with(json!({"name": "a", "type": ["null", "long"]})), b"\x08".to_vec(), "decode"),
+        (without_kind, b"\x02e\x00".to_vec(), "schema"),
+    ]
+}
 
-    let events = Case::new(folder.path(), ("cloudevents", "json"), "");
-    broker::produce(events.brokers, &events.topic, &touchpoints.iter().enumerate().map(event).collect::<Vec<_>>());
-    assert_eq!(events.replayed(), expected);
+#[test]
+fn hostile_avro_makes_dead_letters_and_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start();
+    let subject = unique("hostile");
+    registry.register(&subject, &serde_json::from_str(SCHEMA).unwrap());
+    let schemas = versions();
+    let ids = schemas.each_ref().map(|schema| registry.register(&subject, schema));
+    let case = Case::new(folder.path(), ("touchpoint-avro", "json"), &registry.url());
+    let touchpoints = touchpoints(folder.path());
+    let good =
+        |(at, touchpoint): (usize, &Value)| record(touchpoint, framed(ids[at % 3], &schemas[at % 3], touchpoint));
+    let (before, after) = touchpoints.split_at(touchpoints.len() / 2);
+    broker::produce(case.brokers, &case.topic, &before.iter().enumerate().map(good).collect::<Vec<_>>());
+    let service = case.start_within(MEMORY_KIB);
+    case.wait_until_ready();
+    let lag = || {
+        case.get("/metrics")
+            .lines()
+            .filter(|line| line.starts_with("touchline_lag_records"))
+            .map(|line| line.ends_with(" 0"))
+            .collect::<Vec<_>>()
+    };
+    wait_until("the good records to be read", DEADLINE, || lag() == [true, true]);
+    let usual = service.memory_kib("VmHWM:");
+
+    let mut records: Vec<Record> = after.iter().enumerate().map(good).collect();
+    let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, (schema, datum, reason)) in hostile().into_iter().enumerate() {
+        let id = registry.register(&format!("{subject}-{at}"), &schema);
+        for time in 0..TIMES {
+            let payload = [&[0], &id.to_be_bytes()[..], &datum].concat();
+            records.insert(at + time * 100, record(&after[0], payload));
+        }
+        *expected.entry(reason).or_default() += TIMES;
+    }
+    broker::produce(case.brokers, &case.topic, &records);
+    let replayed = case.replayed();
+    wait_until("every dead letter", DEADLINE, || case.records("dlq").len() >= expected.values().sum());
+    wait_until("every alert", DEADLINE, || case.records("alerts").len() >= replayed.len());
+    let peak = service.memory_kib("VmHWM:");
+    service.stop();
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    case.records("dlq").iter().for_each(|letter| *reasons.entry(reason(letter)).or_default() += 1);
+    assert_eq!(reasons, expected.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect());
+    let alerts = case.records("alerts");
+    assert_eq!(comparable(alerts.iter().map(|alert| alert.payload.as_deref().unwrap())), replayed);
+    assert!(peak - usual <= 16 * 1024, "{usual} KiB, then {peak} KiB");
+}
+
+/// How long the registry is gone: `TOUCHLINE_TEST_OUTAGE_S`, or a second.
+fn outage() -> Duration {
+    let seconds = std::env::var("TOUCHLINE_TEST_OUTAGE_S").map_or(1, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
+fn reason(letter: &Record) -> String {
+    let (_, reason) = letter.headers.iter().find(|(name, _)| name == "touchline.reason").unwrap();
+    String::from_utf8(reason.clone()).unwrap()
 }

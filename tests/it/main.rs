@@ -44,6 +44,8 @@ mod kafka_dlq;
 #[cfg(test)]
 mod kafka_faults;
 #[cfg(test)]
+mod kafka_formats;
+#[cfg(test)]
 mod kafka_outputs;
 #[cfg(test)]
 mod kafka_real;
