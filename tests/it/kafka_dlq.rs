@@ -148,7 +148,10 @@ fn what_run_needs_of_the_brokers_is_tried_beforehand() {
         let answer = touchline(&[command, &["--config", &scene.config]].concat());
         assert_eq!(answer.code, Some(1), "{command:?}");
         let said = answer.stdout + &answer.stderr;
-        assert!(said.contains(".more: has 3 partitions, topics.alerts and the others of ours have 2; its input"), "{said}");
+        assert!(
+            said.contains(".more: has 3 partitions, topics.alerts and the others of ours have 2; its input"),
+            "{said}"
+        );
     }
 }
 
