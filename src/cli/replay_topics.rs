@@ -229,6 +229,7 @@ impl<'a> JournalReplay<'a> {
                     Output::Alert(alert) => self.witness.alerts(std::slice::from_ref(&alert), &self.plan)?,
                     Output::Changed(change) => self.witness.changed(&Arc::clone(&change.customer_id), Some(change)),
                     Output::Expired(customer_id) => self.witness.changed(&customer_id, None),
+                    Output::Moved(of) => self.witness.moved(std::slice::from_ref(&of)),
                     _ => {}
                 }
             }

@@ -9,7 +9,8 @@ use crate::codec::mapping::Field;
 use crate::engine::settings::{Context, Measure};
 use crate::model::Severity;
 use crate::model::time::Span;
-use crate::rules::catalogue::{Journey, Kind};
+use crate::rules::catalogue::Kind;
+use crate::rules::journeys::Journey;
 use crate::rules::outcome_risk::Outcome;
 use crate::rules::own::OwnRule;
 use crate::rules::promises::Promise;
@@ -29,7 +30,7 @@ pub fn schema() -> Json {
         "description": comments(CATALOGUE).get("").cloned().unwrap_or_default(),
         "properties": {
             "kinds": named(&keys_in::<Kind>("")),
-            "journeys": named(&keys_in::<Journey>("deadline = '1h'")),
+            "journeys": named(&keys_in::<Journey>("deadline = '1h'\nsteps = [{}]")),
             "promises": named(&keys_in::<Promise>("")),
         },
     });

@@ -2,7 +2,7 @@
 //! commit, forgotten on rollback.
 
 use crate::codec::Code;
-use crate::engine::Limit;
+use crate::engine::{Limit, Move};
 use crate::model::{AlertChange, Channel, Micro, Name, Phase, Severity, Timestamp};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -79,6 +79,8 @@ pub struct Observed {
     pub items_dropped: u64,
     /// Scores that cards gave: outcome, and log-odds.
     pub card_scores: Vec<(Name, Micro)>,
+    /// Moves of customers on journeys.
+    pub moves: Vec<Move>,
     /// Promises kept: which, and after how many ms.
     pub kept: Vec<(Name, i64)>,
 }

@@ -303,6 +303,7 @@ impl Partition {
                 Output::Scored(outcome, score) => self.observed.card_scores.push((outcome, score)),
                 Output::RuleSkipped(rule) => *self.observed.rules_skipped.entry(rule).or_default() += 1,
                 Output::ItemDropped => self.observed.items_dropped += 1,
+                Output::Moved(of) => self.observed.moves.push(*of),
                 Output::Kept(promise, wait_ms) => self.observed.kept.push((promise, wait_ms)),
             }
         }

@@ -63,7 +63,7 @@ fn alerts_keep_the_laws() {
                 "{set}: {line}"
             );
             let part = |name: &str| alert.get(name).map(Value::to_string).unwrap_or_default();
-            let key = ["customer_id", "kind", "item", "outcome"].map(part);
+            let key = ["customer_id", "kind", "item", "outcome", "journey"].map(part);
             let (id, at) = (part("alert_id"), alert["detected_at"].as_i64().unwrap());
             assert!(at >= alert["event_time"].as_i64().unwrap(), "{set}: {line}");
             match alert["phase"].as_str().unwrap() {

@@ -34,6 +34,8 @@ pub(super) struct AlertRecord<'a, N> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    journey: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<N>,
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrated: Option<BandRecord<N>>,
@@ -70,6 +72,7 @@ impl<'a, N: From<Micro>> AlertRecord<'a, N> {
             channel: change.channel.map(|channel| channel.as_str()),
             item: change.item.as_ref().map(ItemRecord::of),
             outcome: change.outcome.map(|outcome| words.name(outcome)),
+            journey: change.journey.map(|journey| words.name(journey)),
             probability: change.chance.map(|chance| chance.probability.into()),
             calibrated: change
                 .chance

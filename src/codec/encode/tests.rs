@@ -64,6 +64,7 @@ fn change() -> AlertChange {
         channel: Some(Channel::Fulfilment),
         item: Some(Item { item_type: ItemType::Order, id: "o1".into() }),
         outcome: None,
+        journey: None,
         chance: None,
         reason: Some("recovered"),
         rule_version: 1,
@@ -266,6 +267,7 @@ fn an_alert_in_avro_says_what_its_json_says() {
         AlertChange { before: None, stage: None, channel: None, item: None, reason: None, position: None, ..change() },
         AlertChange {
             outcome: Some(Name::of("delivered")),
+            journey: Some(Name::of("delivered")),
             kind: "own_rule".into(),
             suggested_action: None,
             ..change()
