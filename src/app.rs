@@ -6,9 +6,12 @@
 //! ```
 
 use crate::admin::{self, Server, Sources};
+use crate::codec::Repartition;
 use crate::codec::encode::{self, Format, Schemas};
 use crate::config::{Config, OutputFormat};
-use crate::kafka::{self, Clients, Shell, Topics, topics};
+use crate::kafka::topics::{self, Layout};
+use crate::kafka::{self, Clients, Shell, Topics};
+use crate::pipeline::{Plan, RepartitionTopic};
 use crate::registry::Registry;
 use crate::shutdown::Shutdown;
 use crate::status::{self, Status};
@@ -79,15 +82,29 @@ fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, Stri
         return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
     }
     let plan = shell.plan();
-    shell.reload(new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions));
+    let new = new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions);
+    shell.reload(Arc::new(Plan { repartition: plan.repartition.clone(), ..Arc::unwrap_or_clone(new) }));
     Ok(())
+}
+
+/// The plan of a run over the input topics.
+pub(crate) fn plan(config: &Config, topics: &Topics, layout: &Layout) -> Plan {
+    let through = |name: &String| RepartitionTopic { name: name.clone(), outbound: layout.outbound.clone() };
+    let plan = Arc::unwrap_or_clone(config.plan(config.input_topics(), layout.partitions));
+    Plan { repartition: topics.repartition.as_ref().map(through), ..plan }
 }
 
 /// The names of all topics of a configuration.
 #[must_use]
 pub fn topics_of(config: &Config) -> Topics {
+    let policy =
+        |(_, input): &(String, usize)| config.inputs.get(*input).map_or(Repartition::Auto, |input| input.repartition);
+    let policies: Vec<Repartition> = config.input_topics().iter().map(policy).collect();
+    let forbidden = policies.iter().all(|policy| *policy == Repartition::Never);
     Topics {
         inputs: config.input_topics().into_iter().map(|(topic, _)| topic).collect(),
+        policies,
+        repartition: (!forbidden).then(|| config.topics.repartition.clone()),
         alerts: config.topics.alerts.clone(),
         experience: config.topics.experience.clone(),
         dlq: config.topics.dlq.clone(),
@@ -125,19 +142,20 @@ fn compose(
 ) -> anyhow::Result<Shell> {
     let clients = Clients::new(config.kafka.clone());
     let topics = topics_of(config);
-    let partitions = check_topics(&clients, &topics, brokers)?;
-    status.set_partitions(partitions);
+    let layout = check_topics(&clients, &topics, brokers)?;
+    status.set_partitions(layout.partitions);
     let registry = registry(config)?;
     let output = output(config, registry.as_ref(), &topics, &|what| {
         status.start_waits(what, status::now());
         !shutdown.is_requested()
     })?;
     status.start_goes_on();
+    let plan = plan(config, &topics, &layout);
     Ok(Shell {
         kafka: config.kafka.clone(),
         clients,
         topics,
-        plan: config.plan_writing(output, config.input_topics(), partitions).into(),
+        plan: Arc::new(Plan { output, ..plan }).into(),
         registry,
         scorer: Arc::clone(&config.scorer),
         status,
@@ -190,13 +208,17 @@ fn registered(registry: &Registry, subject: &str, schema: &str, goes_on: &dyn Fn
     }
 }
 
-/// The partition count: all topics exist with one, those that must be compacted are, and our records fit.
-pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
+/// How the topics lie: all exist, ours with one partition count, those that must be compacted are, and our records fit.
+pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<Layout> {
     let counts = topics::partition_counts(clients, topics)?;
-    let partitions = topics::common_count(topics, &counts)
+    let layout = topics::layout(topics, &counts)
         .map_err(|problems| anyhow::anyhow!("the topics are not ready:\n  {}", problems.join("\n  ")))?;
     if brokers == Brokers::Mock {
-        return Ok(partitions);
+        return Ok(layout);
+    }
+    for (index, partitions) in &layout.outbound {
+        let topic = topics.inputs.get(*index);
+        tracing::info!(topic, partitions, through = topics.repartition, "all records of this topic are repartitioned");
     }
     let differences = topics::differences(clients, topics, &counts)?;
     // These lose state; the rest is a matter of how long something is kept.
@@ -208,7 +230,7 @@ pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers)
     if !fatal.is_empty() {
         bail!("the topics are not ready:\n  {}", fatal.join("\n  "));
     }
-    Ok(partitions)
+    Ok(layout)
 }
 
 fn spawn(worker: usize, shell: &Arc<Shell>, done: Sender<anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -222,6 +222,7 @@ impl Config {
             bounds: self.bounds,
             output,
             partitions,
+            repartition: None,
         })
     }
 

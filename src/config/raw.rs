@@ -60,6 +60,7 @@ pub(super) struct Topics {
     pub dlq: String,
     pub images: String,
     pub journal: String,
+    pub repartition: String,
     pub partitions: i32,
     pub replication_factor: i32,
 }

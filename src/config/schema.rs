@@ -139,6 +139,7 @@ fn input() -> Json {
         let form = match *key {
             "topics" | "item" => json!({"type": "array", "items": {"type": "string"}}),
             "format" => json!({"enum": FORMATS}),
+            "repartition" => json!({"enum": ["auto", "always", "never"]}),
             "mapping" => json!({"type": "object", "additionalProperties": false, "properties": mapping}),
             _ => json!({"type": "string"}),
         };

@@ -41,6 +41,15 @@ impl ObservedAlert {
     }
 }
 
+impl Observed {
+    pub(super) fn refuse(&mut self, limit: Limit) {
+        match self.refused.iter_mut().find(|(known, _)| *known == limit) {
+            Some((_, count)) => *count += 1,
+            None => self.refused.push((limit, 1)),
+        }
+    }
+}
+
 /// Counts and readings of one transaction of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {

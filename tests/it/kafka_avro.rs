@@ -321,10 +321,11 @@ fn hostile_avro_makes_dead_letters_and_takes_no_memory() {
     broker::produce(case.brokers, &case.topic, &before.iter().enumerate().map(good).collect::<Vec<_>>());
     let service = case.start_within(MEMORY_KIB);
     case.wait_until_ready();
+    let of_topic = format!("topic=\"{}\"", case.topic);
     let lag = || {
         case.get("/metrics")
             .lines()
-            .filter(|line| line.starts_with("touchline_lag_records"))
+            .filter(|line| line.starts_with("touchline_lag_records") && line.contains(&of_topic))
             .map(|line| line.ends_with(" 0"))
             .collect::<Vec<_>>()
     };

@@ -52,6 +52,8 @@ mod kafka_real;
 #[cfg(test)]
 mod kafka_reload;
 #[cfg(test)]
+mod kafka_repartition;
+#[cfg(test)]
 #[cfg(feature = "tls")]
 mod kafka_secured;
 #[cfg(test)]

@@ -217,7 +217,9 @@ fn the_document_of_all_topics_names_the_defaults() {
         assert_eq!(address(channel), defaults["topics"][key].as_str().unwrap());
     }
     let group = defaults["kafka"]["group_id"].as_str().unwrap();
-    assert_eq!([address("images"), address("journal")], ["images", "journal"].map(|topic| format!("{group}-{topic}")));
+    for topic in ["images", "journal", "repartition"] {
+        assert_eq!(address(topic), format!("{group}-{topic}"));
+    }
     let inputs = document["channels"]["touchpoints"]["parameters"]["channel"]["enum"].as_array().unwrap();
     let inputs: Vec<String> =
         inputs.iter().map(|input| address("touchpoints").replace("{channel}", input.as_str().unwrap())).collect();
@@ -244,10 +246,10 @@ fn the_messages_of_the_document_are_those_of_the_topics() {
             "touchpointEvent" => lines(&input).iter().map(event).collect(),
             "alert" => lines(&alerts),
             "experience" => lines(&experience),
-            // Captured from a broker by the tests of `kafka_avro` and `kafka_outputs`; the last two have no form.
-            "alertAvro" | "alertEvent" | "experienceAvro" | "experienceEvent" | "deadLetter" | "image" | "journal" => {
-                continue;
-            }
+            // Captured from a broker by the tests of `kafka_avro` and `kafka_outputs`.
+            "alertAvro" | "alertEvent" | "experienceAvro" | "experienceEvent" | "deadLetter" => continue,
+            // Have no form.
+            "image" | "journal" | "repartitioned" => continue,
             other => panic!("{other} is checked against nothing"),
         };
         assert!(!samples.is_empty(), "{name}");
