@@ -53,6 +53,8 @@ fn every_format_and_all_of_them_together_give_the_same_alerts() {
     let mut touchpoints = touchpoints(folder.path());
     // Segment's messages have no place of their own for these.
     touchpoints.iter_mut().for_each(|touchpoint| drop(touchpoint.as_object_mut().unwrap().remove("rating")));
+    // A symbol that one version of the schema has and we do not know.
+    touchpoints.iter_mut().skip(2).step_by(30).for_each(|touchpoint| touchpoint["channel"] = "kiosk".into());
     let mut at_ms = 0;
     let mut written = Vec::new();
     for (at, touchpoint) in touchpoints.iter().enumerate() {
