@@ -1,10 +1,11 @@
 //! What `touchline run` costs on a real Kafka: CPU time of a drained backlog, restore after SIGKILL, the delay from
-//! touchpoint to committed alert, and memory per customer.
+//! touchpoint to committed alert, memory per customer, and the same backlog as JSON and as Avro.
 //!
 //! ```text
 //! cargo bench --bench kafka                                    # backlog, then delay
 //! cargo bench --bench kafka -- --count 1000000 --part backlog
 //! cargo bench --bench kafka -- --part memory                   # takes long
+//! cargo bench --bench kafka -- --count 1000000 --part avro
 //! ```
 //! Needs what the tests need: Java 17 or later, and Maven once, to fetch Kafka. Linux only.
 
@@ -24,13 +25,19 @@ mod broker;
 mod common;
 
 use anyhow::{Context as _, ensure};
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use broker::{Broker, wait_until};
 use clap::Parser as _;
 use common::{ended, per_second, process_cpu, row};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -40,6 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 const METADATA: Duration = Duration::from_secs(30);
 /// How long the last alerts may be on their way.
 const LAST_ALERTS: Duration = Duration::from_secs(3);
+const SCHEMA: &str = include_str!("../schemas/touchpoint.avsc");
 const RATE: &str = "5000";
 /// A broker that has just started is slow until its code is compiled: what is sent so early in the delay part does not count.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -49,6 +57,7 @@ enum Part {
     Backlog,
     Delay,
     Memory,
+    Avro,
 }
 
 /// Measures `touchline run` on a real Kafka
@@ -78,6 +87,7 @@ fn main() -> anyhow::Result<()> {
             Part::Backlog => backlog(&broker.address, args.count)?,
             Part::Delay => delay(&broker.address)?,
             Part::Memory => memory(&broker.address, args.customers)?,
+            Part::Avro => avro(&broker.address, args.count)?,
         }
     }
     Ok(())
@@ -100,6 +110,15 @@ struct Scene {
 impl Scene {
     /// Creates the topics that are missing. Groups that share `inputs` read the same touchpoints.
     fn new(brokers: &str, inputs: &str, group: &str, workers: u16) -> anyhow::Result<Self> {
+        Self::reading("touchpoint-json", "", (brokers, inputs, group, workers))
+    }
+
+    /// The same with a format of the inputs and the address of a schema registry.
+    fn reading(
+        format: &str,
+        registry: &str,
+        (brokers, inputs, group, workers): (&str, &str, &str, u16),
+    ) -> anyhow::Result<Self> {
         let inputs: Vec<_> = ["web", "mobile", "store", "support"].map(|name| format!("{inputs}.{name}")).into();
         let scene = Self { brokers: brokers.to_owned(), group: group.to_owned(), inputs, folder: tempfile::tempdir()? };
         let text = format!(
@@ -107,7 +126,9 @@ impl Scene {
             [[input]]
             name = "touchpoints"
             topics = {:?}
-            format = "touchpoint-json"
+            format = "{format}"
+            [registry]
+            url = "{registry}"
             [kafka]
             bootstrap_servers = "{brokers}"
             group_id = "{group}"
@@ -219,22 +240,8 @@ fn backlog(brokers: &str, count: u64) -> anyhow::Result<()> {
     let first = Scene::new(brokers, "backlog", "one-worker", 1)?;
     common::run(&mut first.simulate(&["--count", &count.to_string(), "--customers", "100000"]))?;
     println!("a backlog of {count} touchpoints of 100000 customers over 21 days, clean stop included");
-    let millions = count as f64 / 1e6;
     for (scene, workers) in [(first, 1), (Scene::new(brokers, "backlog", "two-workers", 2)?, 2)] {
-        let service = scene.start()?;
-        scene.wait_until_drained()?;
-        let (wall, draining) = (service.started.elapsed(), process_cpu(service.child.id())?);
-        let (user, system) = service.stop()?;
-        let each = |time: Duration| time.as_secs_f64() / millions;
-        let what = format!("CPU per million, {workers} worker(s)");
-        row(&what, &format!("{:.2} s", each(user + system)), "floor 3.5 s, goal 1.4 s");
-        row("    user + system", &format!("{:.2} + {:.2} s", each(user), each(system)), "");
-        row(
-            "    of it the stop",
-            &format!("{:.2} s", each((user + system).saturating_sub(draining.0 + draining.1))),
-            "",
-        );
-        row("    by wall clock", &per_second(count, wall), "");
+        drain(&scene, &format!("CPU per million, {workers} worker(s)"), count)?;
     }
     let scene = Scene::new(brokers, "backlog", "killed", 2)?;
     let mut service = scene.start()?;
@@ -243,6 +250,91 @@ fn backlog(brokers: &str, count: u64) -> anyhow::Result<()> {
     service.child.wait()?;
     let took = scene.start()?.wait_until_restored();
     row("restore of 100000 customers after SIGKILL, from start", &format!("{:.2} s", took.as_secs_f64()), "");
+    Ok(())
+}
+
+fn drain(scene: &Scene, what: &str, count: u64) -> anyhow::Result<()> {
+    let service = scene.start()?;
+    scene.wait_until_drained()?;
+    let (wall, draining) = (service.started.elapsed(), process_cpu(service.child.id())?);
+    let (user, system) = service.stop()?;
+    let each = |time: Duration| time.as_secs_f64() / (count as f64 / 1e6);
+    row(what, &format!("{:.2} s", each(user + system)), "floor 3.5 s, goal 1.4 s");
+    row("    user + system", &format!("{:.2} + {:.2} s", each(user), each(system)), "");
+    let stop = (user + system).saturating_sub(draining.0 + draining.1);
+    row("    of it the stop", &format!("{:.2} s", each(stop)), "");
+    row("    by wall clock", &per_second(count, wall), "");
+    Ok(())
+}
+
+/// Twice each, in turn: what comes second finds the broker warm.
+fn avro(brokers: &str, count: u64) -> anyhow::Result<()> {
+    let registry = serve_schema()?;
+    let scene =
+        |format: &str, inputs: &str, group: &str| Scene::reading(format, &registry, (brokers, inputs, group, 1));
+    let plain = scene("touchpoint-json", "plain", "plain")?;
+    let encoded = scene("touchpoint-avro", "encoded", "encoded")?;
+    common::run(&mut plain.simulate(&["--count", &count.to_string(), "--customers", "100000"]))?;
+    let mut bytes = (0, 0);
+    for (from, to) in plain.inputs.iter().zip(&encoded.inputs) {
+        encode(brokers, from, to, &mut bytes)?;
+    }
+    let each = |bytes: usize| bytes as u64 / count.max(1);
+    println!("\n{count} touchpoints as JSON ({} bytes each) and as Avro ({} bytes each)", each(bytes.0), each(bytes.1));
+    drain(&plain, "CPU per million, JSON", count)?;
+    drain(&encoded, "CPU per million, Avro", count)?;
+    drain(&scene("touchpoint-avro", "encoded", "encoded-again")?, "CPU per million, Avro", count)?;
+    drain(&scene("touchpoint-json", "plain", "plain-again")?, "CPU per million, JSON", count)
+}
+
+/// Answers every question with the schema of touchpoints, as a registry does.
+fn serve_schema() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let body = serde_json::json!({"schema": SCHEMA}).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    std::thread::spawn(move || -> std::io::Result<()> {
+        for stream in listener.incoming() {
+            let mut stream = stream?;
+            let mut head = BufReader::new(stream.try_clone()?).lines();
+            while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+            stream.write_all(answer.as_bytes())?;
+        }
+        Ok(())
+    });
+    Ok(url)
+}
+
+/// Writes the touchpoints of a topic to another as Avro: same partitions, keys and timestamps. Adds up the bytes of both.
+fn encode(brokers: &str, from: &str, to: &str, bytes: &mut (usize, usize)) -> anyhow::Result<()> {
+    let schema = apache_avro::Schema::parse_str(SCHEMA)?;
+    let writer = GenericDatumWriter::builder(&schema).build()?;
+    let reader: BaseConsumer = broker::client(brokers).set("group.id", "encode").create()?;
+    let producer: BaseProducer = broker::client(brokers).set("linger.ms", "5").create()?;
+    let mut list = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(from, partition, Offset::Beginning)?;
+        left += reader.fetch_watermarks(from, partition, METADATA)?.1;
+    }
+    reader.assign(&list)?;
+    while left > 0 {
+        let Some(message) = reader.poll(METADATA) else { continue };
+        let message = message?;
+        let json = message.payload().unwrap_or_default();
+        let value = Value::try_from(serde_json::from_slice::<serde_json::Value>(json)?)?.resolve(&schema)?;
+        let payload = [&[0, 0, 0, 0, 1], writer.write_value_to_vec(value)?.as_slice()].concat();
+        *bytes = (bytes.0 + json.len(), bytes.1 + payload.len());
+        let mut record = BaseRecord::to(to).payload(&payload).partition(message.partition());
+        (record.key, record.timestamp) = (message.key(), message.timestamp().to_millis());
+        while let Err((error, same)) = producer.send(record) {
+            ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");
+            producer.poll(Duration::from_millis(5));
+            record = same;
+        }
+        left -= 1;
+    }
+    producer.flush(METADATA)?;
     Ok(())
 }
 

@@ -6,11 +6,15 @@
 //! ```
 
 use crate::admin::{self, Server, Sources};
-use crate::config::Config;
-use crate::kafka::{self, Clients, Shell, Topics, topics};
+use crate::codec::Repartition;
+use crate::codec::encode::{self, Format, Schemas};
+use crate::config::{Config, OutputFormat};
+use crate::kafka::topics::{self, Layout};
+use crate::kafka::{self, Clients, Shell, Topics};
+use crate::pipeline::{Plan, RepartitionTopic};
 use crate::registry::Registry;
 use crate::shutdown::Shutdown;
-use crate::status::Status;
+use crate::status::{self, Status};
 use crate::telemetry::Metrics;
 use anyhow::{Context, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// How often a request to stop is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Pause before a registry that gives no answer is asked again.
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What kind of brokers the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +52,14 @@ pub fn run(
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
     // Before anything that needs a broker: `/livez` answers while the first connection is waited for.
     let _admin = serve_admin(config, &status, &metrics)?;
-    let shell = Arc::new(compose(config, brokers, shutdown, status, Arc::clone(&metrics))?);
+    let shell = match compose(config, brokers, shutdown, status, Arc::clone(&metrics)) {
+        // Nothing had begun.
+        Err(error) if shutdown.is_requested() => {
+            tracing::info!(error = format!("{error:#}"), "stopped before the start was complete");
+            return Ok(());
+        }
+        shell => Arc::new(shell?),
+    };
     let (done, ended) = channel();
     for worker in 0..usize::from(config.kafka.workers) {
         spawn(worker, &shell, done.clone())?;
@@ -67,15 +81,30 @@ fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, Stri
     if !others.is_empty() {
         return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
     }
-    shell.reload(new.plan(new.input_topics(), shell.plan().partitions));
+    let plan = shell.plan();
+    let new = new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions);
+    shell.reload(Arc::new(Plan { repartition: plan.repartition.clone(), ..Arc::unwrap_or_clone(new) }));
     Ok(())
+}
+
+/// The plan of a run over the input topics.
+pub(crate) fn plan(config: &Config, topics: &Topics, layout: &Layout) -> Plan {
+    let through = |name: &String| RepartitionTopic { name: name.clone(), outbound: layout.outbound.clone() };
+    let plan = Arc::unwrap_or_clone(config.plan(config.input_topics(), layout.partitions));
+    Plan { repartition: topics.repartition.as_ref().map(through), ..plan }
 }
 
 /// The names of all topics of a configuration.
 #[must_use]
 pub fn topics_of(config: &Config) -> Topics {
+    let policy =
+        |(_, input): &(String, usize)| config.inputs.get(*input).map_or(Repartition::Auto, |input| input.repartition);
+    let policies: Vec<Repartition> = config.input_topics().iter().map(policy).collect();
+    let forbidden = policies.iter().all(|policy| *policy == Repartition::Never);
     Topics {
         inputs: config.input_topics().into_iter().map(|(topic, _)| topic).collect(),
+        policies,
+        repartition: (!forbidden).then(|| config.topics.repartition.clone()),
         alerts: config.topics.alerts.clone(),
         experience: config.topics.experience.clone(),
         dlq: config.topics.dlq.clone(),
@@ -113,14 +142,21 @@ fn compose(
 ) -> anyhow::Result<Shell> {
     let clients = Clients::new(config.kafka.clone());
     let topics = topics_of(config);
-    let partitions = check_topics(&clients, &topics, brokers)?;
-    status.set_partitions(partitions);
+    let layout = check_topics(&clients, &topics, brokers)?;
+    status.set_partitions(layout.partitions);
+    let registry = registry(config)?;
+    let output = output(config, registry.as_ref(), &topics, &|what| {
+        status.start_waits(what, status::now());
+        !shutdown.is_requested()
+    })?;
+    status.start_goes_on();
+    let plan = plan(config, &topics, &layout);
     Ok(Shell {
         kafka: config.kafka.clone(),
         clients,
         topics,
-        plan: config.plan(config.input_topics(), partitions).into(),
-        registry: registry(config)?,
+        plan: Arc::new(Plan { output, ..plan }).into(),
+        registry,
         scorer: Arc::clone(&config.scorer),
         status,
         signals,
@@ -128,13 +164,68 @@ fn compose(
     })
 }
 
-/// The partition count: all topics exist with one, those that must be compacted are, and our records fit.
-pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<i32> {
+/// The form of what is written; for Avro our schemas are registered first. `goes_on` is told what is waited for, and says
+/// whether to ask again.
+fn output(
+    config: &Config,
+    registry: Option<&Registry>,
+    topics: &Topics,
+    goes_on: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<Format> {
+    let is_structured = config.output == OutputFormat::CloudEventsStructured;
+    match config.output {
+        OutputFormat::Json => Ok(Format::Json),
+        OutputFormat::CloudEvents | OutputFormat::CloudEventsStructured => {
+            Ok(Format::CloudEvents { source: format!("/touchline/{}", config.kafka.group_id).into(), is_structured })
+        }
+        OutputFormat::Avro => {
+            let registry = registry.context("output.format = \"avro\" needs registry.url")?;
+            let ids = subjects(topics).map(|(subject, schema)| registered(registry, &subject, schema, goes_on));
+            let [alert, experience] = ids;
+            let (alert, experience) = (alert?, experience?);
+            Ok(Format::Avro(Schemas::new(alert, experience).map_err(anyhow::Error::msg)?.into()))
+        }
+    }
+}
+
+/// The subjects under which our schemas of alerts and experience changes are registered, with them.
+pub(crate) fn subjects(topics: &Topics) -> [(String, &'static str); 2] {
+    [(&topics.alerts, encode::ALERT), (&topics.experience, encode::EXPERIENCE)]
+        .map(|(topic, schema)| (format!("{topic}-value"), schema))
+}
+
+/// The id of our schema under a subject.
+fn registered(registry: &Registry, subject: &str, schema: &str, goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<u32> {
+    loop {
+        match registry.register(subject, schema) {
+            Ok(id) => return Ok(id),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(subject, %error, "the schema registry gives no answer: the start waits for it");
+                if !goes_on(&format!("the schema registry has not taken the schema of {subject} yet")) {
+                    bail!("stopped while the schema registry did not answer for {subject}");
+                }
+                std::thread::sleep(REGISTRY_PAUSE);
+            }
+            Err(error) => {
+                let context =
+                    format!("the schema registry refuses our schema under {subject} (output.format = \"avro\")");
+                return Err(anyhow::Error::new(error).context(context));
+            }
+        }
+    }
+}
+
+/// How the topics lie: all exist, ours with one partition count, those that must be compacted are, and our records fit.
+pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers) -> anyhow::Result<Layout> {
     let counts = topics::partition_counts(clients, topics)?;
-    let partitions = topics::common_count(topics, &counts)
+    let layout = topics::layout(topics, &counts)
         .map_err(|problems| anyhow::anyhow!("the topics are not ready:\n  {}", problems.join("\n  ")))?;
     if brokers == Brokers::Mock {
-        return Ok(partitions);
+        return Ok(layout);
+    }
+    for (index, partitions) in &layout.outbound {
+        let topic = topics.inputs.get(*index);
+        tracing::info!(topic, partitions, through = topics.repartition, "all records of this topic are repartitioned");
     }
     let differences = topics::differences(clients, topics, &counts)?;
     // These lose state; the rest is a matter of how long something is kept.
@@ -146,7 +237,7 @@ pub(crate) fn check_topics(clients: &Clients, topics: &Topics, brokers: Brokers)
     if !fatal.is_empty() {
         bail!("the topics are not ready:\n  {}", fatal.join("\n  "));
     }
-    Ok(partitions)
+    Ok(layout)
 }
 
 fn spawn(worker: usize, shell: &Arc<Shell>, done: Sender<anyhow::Result<()>>) -> anyhow::Result<()> {

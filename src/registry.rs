@@ -61,6 +61,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether asking again may help: it cannot be reached, is too busy or has a fault of its own.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::Certificate(_) | Self::Thread(_) => false,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Registry {
@@ -118,6 +130,25 @@ impl Registry {
     /// When the registry cannot be reached or refuses the schema, such as for not being compatible.
     pub fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
         self.shared.client.register(subject, schema)
+    }
+}
+
+/// For whoever tries things before `run` does.
+impl Registry {
+    /// Asks for a schema that no registry has.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or does not let us ask.
+    pub fn answers(&self) -> Result<(), Error> {
+        self.shared.client.schema(0).map(drop)
+    }
+
+    /// Why the registry would not take a schema under a subject; none when it would. Registers nothing.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or does not let us ask.
+    pub fn objection(&self, subject: &str, schema: &str) -> Result<Option<String>, Error> {
+        self.shared.client.objection(subject, schema)
     }
 }
 
@@ -184,6 +215,13 @@ struct IdAnswer {
 }
 
 #[derive(serde::Deserialize)]
+struct CompatibilityAnswer {
+    is_compatible: bool,
+    #[serde(default)]
+    messages: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
 struct ErrorAnswer {
     error_code: i64,
     #[serde(default)]
@@ -231,11 +269,29 @@ impl Client {
         }
     }
 
+    /// Asked first: whoever registers schemas by hand need not let us.
     fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
         let body = serde_json::json!({"schema": schema}).to_string();
-        let (url, status, text) = self.first(&format!("subjects/{subject}/versions"), Some(&body))?;
+        let known = self.first(&format!("subjects/{subject}"), Some(&body))?;
+        let (url, status, text) = match known {
+            (_, 404, _) => self.first(&format!("subjects/{subject}/versions"), Some(&body))?,
+            known => known,
+        };
         match serde_json::from_str::<IdAnswer>(&text) {
             Ok(answer) if status == 200 => Ok(answer.id),
+            _ => Err(refused(url, status, serde_json::from_str(&text).ok())),
+        }
+    }
+
+    fn objection(&self, subject: &str, schema: &str) -> Result<Option<String>, Error> {
+        let body = serde_json::json!({"schema": schema}).to_string();
+        let path = format!("compatibility/subjects/{subject}/versions?verbose=true");
+        let (url, status, text) = self.first(&path, Some(&body))?;
+        match (status, serde_json::from_str::<CompatibilityAnswer>(&text)) {
+            // Nothing is registered there yet.
+            (404, _) => Ok(None),
+            (200, Ok(answer)) if answer.is_compatible => Ok(None),
+            (200, Ok(answer)) => Ok(Some(format!("not compatible: {}", answer.messages.join("; ")))),
             _ => Err(refused(url, status, serde_json::from_str(&text).ok())),
         }
     }
@@ -383,12 +439,33 @@ mod tests {
     #[test]
     fn a_schema_is_registered_or_the_refusal_is_told() {
         let incompatible = http("409 Conflict", r#"{"error_code":409,"message":"incompatible"}"#);
-        let (url, server) = serve(vec![http("200 OK", r#"{"id":17}"#), incompatible]);
+        let not_found = || http("404 Not Found", r#"{"error_code":40403,"message":"Schema not found"}"#);
+        let known = http("200 OK", r#"{"subject":"cx.alerts-value","id":16,"version":1,"schema":"\"long\""}"#);
+        let (url, server) = serve(vec![known, not_found(), http("200 OK", r#"{"id":17}"#), not_found(), incompatible]);
         let client = client(&url, None);
+        assert_eq!(client.register("cx.alerts-value", "\"long\"").unwrap(), 16);
         assert_eq!(client.register("cx.alerts-value", "\"string\"").unwrap(), 17);
         let error = client.register("cx.alerts-value", "\"int\"").unwrap_err().to_string();
         assert!(error.contains("409: incompatible"), "{error}");
         let asked = server.join().unwrap();
-        assert!(asked[0].starts_with("POST /subjects/cx.alerts-value/versions"), "{asked:?}");
+        let paths: Vec<&str> = asked.iter().filter_map(|asked| asked.split(' ').nth(1)).collect();
+        let (look, register) = ("/subjects/cx.alerts-value", "/subjects/cx.alerts-value/versions");
+        assert_eq!(paths, [look, look, register, look, register]);
+    }
+
+    #[test]
+    fn an_objection_is_told_before_anything_is_registered() {
+        let (url, server) = serve(vec![
+            http("404 Not Found", r#"{"error_code":40401,"message":"Subject not found"}"#),
+            http("200 OK", r#"{"is_compatible":true}"#),
+            http("200 OK", r#"{"is_compatible":false,"messages":["a field is missing"]}"#),
+            http("403 Forbidden", ""),
+        ]);
+        let client = client(&url, None);
+        let ask = || client.objection("s", "\"int\"").map_err(|error| error.to_string());
+        assert_eq!([ask(), ask()], [Ok(None), Ok(None)]);
+        assert_eq!(ask(), Ok(Some("not compatible: a field is missing".to_owned())));
+        assert!(ask().is_err_and(|error| error.contains("registry.password")));
+        assert!(server.join().unwrap()[1].starts_with("POST /compatibility/subjects/s/versions?verbose=true"));
     }
 }

@@ -165,6 +165,8 @@ pub struct Status {
     beats: Vec<AtomicI64>,
     partitions: AtomicI32,
     joined: AtomicBool,
+    /// What the start waits for.
+    start_waits: Mutex<Option<String>>,
     open_alerts: OpenAlerts,
 }
 
@@ -178,6 +180,7 @@ impl Status {
             beats: (0..workers).map(|_| AtomicI64::new(started)).collect(),
             partitions: AtomicI32::new(0),
             joined: AtomicBool::new(false),
+            start_waits: Mutex::default(),
             open_alerts: OpenAlerts::default(),
         }
     }
@@ -212,7 +215,8 @@ impl Status {
     /// The first reason why not, for the body of `/readyz`.
     pub fn ready(&self) -> Result<(), String> {
         if !self.joined.load(Ordering::Relaxed) {
-            return Err("has not joined the consumer group yet".to_owned());
+            let waits = self.start_waits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Err(waits.unwrap_or_else(|| "has not joined the consumer group yet".to_owned()));
         }
         for (partition, owned) in self.lock().iter() {
             match &owned.status.state {
@@ -260,6 +264,17 @@ impl Status {
     /// The topics were looked at: each has so many partitions.
     pub fn set_partitions(&self, partitions: i32) {
         self.partitions.store(partitions, Ordering::Relaxed);
+    }
+
+    /// The start needs something that does not answer; it goes on by itself. No worker moves until then, and none is stuck.
+    pub fn start_waits(&self, what: &str, now: Timestamp) {
+        *self.start_waits.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+        (0..self.beats.len()).for_each(|worker| self.beat(worker, now));
+    }
+
+    /// The start goes on.
+    pub fn start_goes_on(&self) {
+        *self.start_waits.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A worker was given its first assignment.

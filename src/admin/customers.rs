@@ -13,8 +13,8 @@
 
 use super::Sources;
 use crate::config::Secret;
-use crate::engine::{Line, View};
-use crate::model::{Micro, Severity, event::ID_BYTES_MAX};
+use crate::engine::{Line, Place, UnderWay, View};
+use crate::model::{Micro, Name, Severity, event::ID_BYTES_MAX};
 use crate::pipeline;
 use crate::rules::catalogue::Catalogue;
 use crate::status::{Answer, Status};
@@ -52,6 +52,30 @@ struct Shown<'a> {
     /// Configured outcomes of open items.
     outcomes: Vec<ShownOutcome<'a>>,
     open_alerts: Vec<ShownAlert<'a>>,
+    /// Those that are not over.
+    journeys: Vec<ShownJourney<'a>>,
+    /// As many stays as `engine.stage_history` asks for.
+    stages: Vec<ShownStep<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownJourney<'a> {
+    journey: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<&'a str>,
+    started: i64,
+    reached: Vec<ShownStep<'a>>,
+    /// None of a journey without steps: it waits for its end.
+    waits_for: Option<&'a str>,
+    deadline: Option<i64>,
+    stalled: bool,
+}
+
+/// A step or a stage, and since when.
+#[derive(Debug, Serialize)]
+struct ShownStep<'a> {
+    name: &'a str,
+    since: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -197,6 +221,21 @@ fn shown<'a>(view: &'a View, partition: i32, catalogue: &'a Catalogue) -> Shown<
                 opened_at: alert.opened_at.0,
             })
             .collect(),
+        journeys: view.journeys.iter().map(|journey| shown_journey(journey, catalogue)).collect(),
+        stages: view.stages.iter().map(|(at, stage)| ShownStep { name: catalogue.text(*stage), since: at.0 }).collect(),
+    }
+}
+
+fn shown_journey<'a>(journey: &'a UnderWay, catalogue: &'a Catalogue) -> ShownJourney<'a> {
+    let name = |step: Name| Place::Step(step).name(catalogue);
+    ShownJourney {
+        journey: catalogue.text(journey.journey),
+        item: journey.item.as_ref().map(|item| &*item.id),
+        started: journey.started.0,
+        reached: journey.reached.iter().map(|(step, at)| ShownStep { name: name(*step), since: at.0 }).collect(),
+        waits_for: journey.waits_for.map(name),
+        deadline: journey.deadline.map(|deadline| deadline.0),
+        stalled: journey.stalled,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Config;
-use crate::engine::{Foreseen, Line, OpenAlert, View};
-use crate::model::{Chance, Figures, Item, ItemType, Micro, Severity, Timestamp};
+use crate::engine::{Foreseen, Line, OpenAlert, UnderWay, View};
+use crate::model::{Chance, Figures, Item, ItemType, Micro, Name, Severity, Timestamp};
 use crate::pipeline::partition_of;
 use crate::status::{Answer, Query, State as PartitionState};
 use proptest::prelude::*;
@@ -90,6 +90,16 @@ fn view() -> View {
             severity: Severity::High,
             opened_at: Timestamp(2),
         }],
+        journeys: vec![UnderWay {
+            journey: Name::of("checkout"),
+            item: None,
+            started: Timestamp(1),
+            reached: Vec::new(),
+            waits_for: None,
+            deadline: Some(Timestamp(9)),
+            stalled: false,
+        }],
+        stages: vec![(Timestamp(1), Name::of("purchase"))],
     }
 }
 
@@ -202,6 +212,8 @@ fn a_customer_is_shown_by_the_owner_of_their_partition() {
         "outcomes": [{"outcome": "low_review", "item": "o1", "item_type": "order", "score": 0.3, "probability": 0.574_443,
             "calibrated": [0.5, 0.65], "breakdown": [{"label": "the average case", "contribution": 0.3}]}],
         "open_alerts": [{"kind": "detractor", "alert_id": "0000000000000abc", "severity": "high", "opened_at": 2}],
+        "journeys": [{"journey": "checkout", "started": 1, "reached": [], "waits_for": null, "deadline": 9, "stalled": false}],
+        "stages": [{"name": "purchase", "since": 1}],
     });
     assert_eq!(body, expected);
     assert_eq!(running.get("/customers/c%201%2F2").0, 404);

@@ -31,6 +31,8 @@ struct Evidence {
     channel: Channel,
     occurred_at: i64,
     contribution: f64,
+    /// Of a stalled journey: the step it waits for.
+    of: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -87,7 +89,9 @@ impl Alert {
                 format!("was failed, helped, and is pleased again: scored {after:+.2} after the recovery")
             }
             "journey_stalled" => {
-                format!("{} and did not finish within {}", self.newest(catalogue), hours(threshold))
+                let step = self.evidence.first().and_then(|line| line.of.as_deref()?.split_once('.'));
+                let step = step.map_or("did not finish".to_owned(), |(_, step)| format!("has not come to {step}"));
+                format!("{} and {step} within {}", self.newest(catalogue), hours(threshold))
             }
             "silent_after_bad" => format!(
                 "used to come often and has been silent for {} days, since a bad experience (remembered as {after:+.2})",

@@ -123,9 +123,7 @@ fn configure(cluster: &MockCluster<'_, impl rdkafka::ClientContext>) -> anyhow::
     let config = Config::load(Some(&text), &|reference| Err(format!("the demo reads no files, not {reference}")))
         .map_err(|problems| anyhow!("{}", problems.first().map(ToString::to_string).unwrap_or_default()))?;
     let topics = app::topics_of(&config);
-    for topic in
-        topics.inputs.iter().chain([&topics.alerts, &topics.experience, &topics.dlq, &topics.images, &topics.journal])
-    {
+    for topic in topics.inputs.iter().chain(topics.ours()) {
         cluster.create_topic(topic, PARTITIONS, 1).with_context(|| format!("creating topic {topic}"))?;
     }
     Ok(config)

@@ -2,12 +2,13 @@
 
 use super::feeds::sources;
 use super::history::{self, Witness};
-use super::{exit, load, replay, replay_topics};
+use super::{exit, journeys, load, replay, replay_topics};
 use crate::config::Config;
-use crate::engine::{Engine, View};
+use crate::engine::{Engine, Move, View};
 use crate::insight::{clock, likely, story};
-use crate::model::AlertChange;
+use crate::model::{AlertChange, Name, Timestamp};
 use crate::pipeline::Plan;
+use crate::rules::catalogue::Catalogue;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ struct Stories {
     /// Changes by alert, and the alerts in the order in which they opened.
     changes: BTreeMap<u64, Vec<AlertChange>>,
     order: Vec<u64>,
+    /// The customer's moves on journeys.
+    moves: Vec<Move>,
     view: Option<View>,
 }
 
@@ -97,6 +100,11 @@ impl Witness for Stories {
             }
         }
         Ok(())
+    }
+
+    fn moved(&mut self, moves: &[Move]) {
+        let own = moves.iter().filter(|of| self.customer.as_deref() == Some(&*of.customer_id));
+        self.moves.extend(own.cloned());
     }
 
     fn end(&mut self, engine: &Engine) {
@@ -117,8 +125,19 @@ impl Stories {
             }
             text += &standing(view);
         }
+        // Who is forgotten by the end has moved all the same.
+        let under_way = self.view.as_ref().map(|view| &*view.journeys).unwrap_or_default();
+        text += &journeys::path(&self.moves, under_way, &config.settings.catalogue);
+        text += &self.view.as_ref().map(|view| stages(view, &config.settings.catalogue)).unwrap_or_default();
         text
     }
+}
+
+/// Which stages the customer went through, as far as they are remembered.
+fn stages(view: &View, catalogue: &Catalogue) -> String {
+    let stay = |(since, stage): &(Timestamp, Name)| format!("    {}  {}\n", clock(*since), catalogue.text(*stage));
+    let stays: String = view.stages.iter().map(stay).collect();
+    if stays.is_empty() { stays } else { format!("\nstages\n{stays}") }
 }
 
 /// How a customer stands.

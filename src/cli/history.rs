@@ -6,7 +6,7 @@ use super::summary::Summary;
 use crate::codec::mapping::TimeFormat;
 use crate::codec::node::Pointer;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Move};
 use crate::model::{AlertChange, ExperienceChange, Position, Timestamp, Touchpoint};
 use crate::pipeline::{Fate, ImagesDue, Observed, Partition, Plan, Staged};
 use std::process::ExitCode;
@@ -52,6 +52,9 @@ pub(super) trait Witness {
     fn alerts(&mut self, _alerts: &[AlertChange], _plan: &Plan) -> anyhow::Result<()> {
         Ok(())
     }
+
+    /// Customers moved on journeys since the last call, in order.
+    fn moved(&mut self, _moves: &[Move]) {}
 
     /// Everything was applied. (Of a journal: of one partition.)
     fn end(&mut self, _engine: &Engine) {}
@@ -158,6 +161,7 @@ fn close(
     witness.alerts(partition.alerts(), plan)?;
     partition.stage(ImagesDue::Due, staged);
     summary.observe(&staged.observed);
+    witness.moved(&staged.observed.moves);
     witness.observed(&staged.observed);
     summary.forgotten += staged.experience.len() as u64;
     partition.commit();

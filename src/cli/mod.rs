@@ -15,6 +15,7 @@ mod explain;
 mod feeds;
 mod files;
 mod history;
+mod journeys;
 mod labels;
 mod load;
 mod profile;

@@ -3,7 +3,7 @@
 use super::feeds::{Feeds, sources};
 use super::files::Held;
 use super::summary::Summary;
-use super::{as_of, exit, load, replay_topics};
+use super::{as_of, exit, journeys, load, replay_topics};
 use crate::pipeline::{Fate, ImagesDue, Partition, Plan, Staged};
 use anyhow::Context as _;
 use std::fs::File;
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Experience changes go here as JSON lines; with --journal as they were published, per transaction by customer
     #[arg(long, value_name = "FILE", conflicts_with = "topics")]
     experience: Option<PathBuf>,
+    /// Every move of a customer on a journey goes here as JSON lines: from which step to which, when, after how long
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topics", "journal", "as_of"])]
+    journeys: Option<PathBuf>,
     /// Split customers over so many partitions, as Kafka would
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["topics", "journal"], value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
@@ -93,6 +96,7 @@ struct Replay {
     staged: Staged,
     alerts: BufWriter<Box<dyn Write>>,
     experience: Option<BufWriter<File>>,
+    journeys: Option<BufWriter<File>>,
     summary: Summary,
     since_commit: u64,
     started: Instant,
@@ -113,6 +117,7 @@ impl Replay {
             staged: Staged::default(),
             alerts: BufWriter::new(alerts_to(args.out.as_deref())?),
             experience: args.experience.as_deref().map(create).transpose()?.map(BufWriter::new),
+            journeys: args.journeys.as_deref().map(create).transpose()?.map(BufWriter::new),
             summary: Summary::default(),
             since_commit: 0,
             started: Instant::now(),
@@ -184,6 +189,12 @@ impl Replay {
                     write_line(out, &line).context("cannot write experience changes")?;
                 }
             }
+            if let Some(out) = &mut self.journeys {
+                for of in &self.staged.observed.moves {
+                    let line = serde_json::to_vec(&journeys::Line::of(of, &self.plan.settings.catalogue))?;
+                    write_line(out, &line).context("cannot write moves on journeys")?;
+                }
+            }
             self.summary.observe(&self.staged.observed);
             self.summary.forgotten +=
                 self.staged.experience.iter().filter(|change| change.value.is_none()).count() as u64;
@@ -197,6 +208,9 @@ impl Replay {
         self.alerts.flush().context("cannot write alerts")?;
         if let Some(out) = &mut self.experience {
             out.flush().context("cannot write experience changes")?;
+        }
+        if let Some(out) = &mut self.journeys {
+            out.flush().context("cannot write moves on journeys")?;
         }
         self.summary.print(&self.plan, &self.partitions, self.started.elapsed());
         Ok(())

@@ -50,8 +50,8 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
-    let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
-    let plan = config.plan(config.input_topics(), partitions);
+    let layout = app::check_topics(&clients, &topics, Brokers::Mock)?;
+    let (plan, partitions) = (Arc::new(app::plan(config, &topics, &layout)), layout.partitions);
     let mut totals = Totals::default();
     if args.journal {
         let mut lines = Lines { out, experience, changes: BTreeMap::new(), alerts: 0, line: Vec::new() };
@@ -59,7 +59,7 @@ pub(super) fn run(
         totals.alerts = lines.alerts;
         lines.experience.map_or(Ok(()), |mut out| out.flush()).context("cannot write experience changes")?;
     } else {
-        let inputs = history::Inputs::connect(&clients, &topics.inputs, &plan, app::registry(config)?)?;
+        let inputs = history::Inputs::connect(&clients, &plan, app::registry(config)?)?;
         let range = Range { from: args.from, to: args.to };
         for index in 0..partitions {
             let partition = Partition::new(Arc::clone(&plan), Arc::clone(&plan.scorer), index, 0, false);
@@ -114,8 +114,8 @@ impl Totals {
 pub(super) fn journal(config: &Config, witness: &mut dyn Witness) -> anyhow::Result<()> {
     let clients = Clients::new(config.kafka.clone());
     let topics = app::topics_of(config);
-    let partitions = app::check_topics(&clients, &topics, Brokers::Mock)?;
-    let plan = config.plan(config.input_topics(), partitions);
+    let layout = app::check_topics(&clients, &topics, Brokers::Mock)?;
+    let (plan, partitions) = (Arc::new(app::plan(config, &topics, &layout)), layout.partitions);
     read_journal(&clients, &topics, &plan, partitions, witness).map(drop)
 }
 
@@ -229,6 +229,7 @@ impl<'a> JournalReplay<'a> {
                     Output::Alert(alert) => self.witness.alerts(std::slice::from_ref(&alert), &self.plan)?,
                     Output::Changed(change) => self.witness.changed(&Arc::clone(&change.customer_id), Some(change)),
                     Output::Expired(customer_id) => self.witness.changed(&customer_id, None),
+                    Output::Moved(of) => self.witness.moved(std::slice::from_ref(&of)),
                     _ => {}
                 }
             }

@@ -33,18 +33,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (clients, names) = (Clients::new(config.kafka.clone()), app::topics_of(&config));
     let counts = topics::partition_counts(&clients, &names)?;
-    let Some(partitions) = names.inputs.iter().find_map(|topic| counts.get(topic)).copied() else {
-        anyhow::bail!("no input topic of the configuration exists: is kafka.bootstrap_servers the right cluster?");
+    let Some(partitions) = names.partitions(&counts, config.topics.partitions) else {
+        anyhow::bail!("no topic of the configuration exists: is kafka.bootstrap_servers the right cluster?");
     };
+    let state: Vec<&str> = names.state().map(String::as_str).collect();
+    let state = state.join(", ");
     let group = clients.group();
     if !args.yes {
-        println!(
-            "would delete the offsets of group {group} and all records of {} and {}; --yes does it",
-            names.images, names.journal
-        );
+        println!("would delete the offsets of group {group} and all records of {state}; --yes does it");
         return Ok(ExitCode::from(exit::OK));
     }
     topics::reset(&clients, &names, partitions, config.topics.replication_factor)?;
-    println!("group {group} begins anew: {} and {} are empty", names.images, names.journal);
+    println!("group {group} begins anew: {state} are empty");
     Ok(ExitCode::from(exit::OK))
 }

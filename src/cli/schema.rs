@@ -1,16 +1,19 @@
 //! `touchline schema`: the forms of what is read and written, for editors, generators and catalogues.
 
 use super::exit;
+use crate::codec::encode;
 use clap::builder::PossibleValuesParser;
 use std::process::ExitCode;
 
 /// Every form but that of configurations, which follows from the defaults.
-const FORMS: [(&str, &str); 6] = [
+const FORMS: [(&str, &str); 8] = [
     ("asyncapi", include_str!("../../schemas/asyncapi.json")),
     ("touchpoint", include_str!("../../schemas/touchpoint.json")),
     ("touchpoint-avro", include_str!("../../schemas/touchpoint.avsc")),
     ("alert", include_str!("../../schemas/alert.json")),
+    ("alert-avro", encode::ALERT),
     ("experience", include_str!("../../schemas/experience.json")),
+    ("experience-avro", encode::EXPERIENCE),
     ("dead-letter-headers", include_str!("../../schemas/dead-letter-headers.json")),
 ];
 

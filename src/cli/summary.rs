@@ -1,5 +1,6 @@
 //! What a replay came to, as a table for people.
 
+use super::journeys::Map;
 use crate::codec::Code;
 use crate::engine::Largest;
 use crate::journal::Counters;
@@ -19,6 +20,7 @@ pub(super) struct Summary {
     rejected: BTreeMap<Code, (u64, Vec<Position>)>,
     capped: u64,
     dropped: u64,
+    journeys: Map,
     /// Clamped times by source.
     clamped: BTreeMap<u16, u64>,
     /// Customers forgotten for their silence, evicted, or without consent.
@@ -44,6 +46,7 @@ impl Summary {
         for (source, count) in &observed.clamped {
             *self.clamped.entry(*source).or_default() += count;
         }
+        observed.moves.iter().for_each(|of| self.journeys.take(of));
         for alert in &observed.alerts {
             if let Some(count) = self.alerts.entry(alert.kind.clone()).or_default().get_mut(alert.phase as usize) {
                 *count += 1;
@@ -101,6 +104,7 @@ impl Summary {
         line("alerts over daily cap", self.capped);
         line("gave way at a limit", self.dropped);
         self.alert_lines(&mut text);
+        text += &self.journeys.table(&plan.settings);
         self.rejected_lines(plan, &mut text);
         let seconds = took.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "shown to people only")]

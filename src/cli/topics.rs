@@ -36,15 +36,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (clients, names) = (Clients::new(config.kafka.clone()), app::topics_of(&config));
     if args.print {
         let (partitions, replication) = (config.topics.partitions, config.topics.replication_factor);
-        anyhow::ensure!(partitions > 0, "topics.partitions: set it to the number of partitions the input topics have");
+        anyhow::ensure!(partitions > 0, "topics.partitions: set it to the number of partitions most input topics have");
         let lines = topics::commands(&clients, &names, partitions, replication, &args.user);
         lines.iter().for_each(|line| println!("{line}"));
         return Ok(ExitCode::from(exit::OK));
     }
     let mut counts = topics::partition_counts(&clients, &names)?;
     if args.create {
-        let existing = names.inputs.iter().find_map(|topic| counts.get(topic)).copied();
-        let Some(partitions) = existing.or(Some(config.topics.partitions).filter(|count| *count > 0)) else {
+        let Some(partitions) = names.partitions(&counts, config.topics.partitions) else {
             anyhow::bail!("no input topic exists: set topics.partitions to create them");
         };
         let replication = config.topics.replication_factor;
@@ -53,7 +52,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             counts.insert(topic, partitions);
         }
     }
-    let mut problems = topics::common_count(&names, &counts).err().unwrap_or_default();
+    let mut problems = match topics::layout(&names, &counts) {
+        Ok(layout) => {
+            topics::repartitioned(&names, &layout).iter().for_each(|line| println!("{line}"));
+            Vec::new()
+        }
+        Err(problems) => problems,
+    };
     problems.extend(topics::differences(&clients, &names, &counts)?);
     if problems.is_empty() {
         println!("{} topics are as they must be", counts.len());

@@ -20,6 +20,10 @@ use serde::Serializer;
 /// going round for ever.
 pub const RETRIES: &str = "touchline.retries";
 
+/// Header of a record on its way through the repartition topic: where it comes from, as
+/// `<topic>:<partition>:<offset>:<timestamp in ms, or nothing>`. A record that has it goes no further.
+pub const ORIGIN: &str = "touchline.origin";
+
 /// What the schema registry's serializers put before a payload: a zero byte and the id of its schema.
 const FRAMING_BYTES: usize = 5;
 
@@ -53,9 +57,33 @@ pub struct RawRecord<'a> {
     pub headers: Option<&'a dyn Headers>,
     /// What is known of the schema it was written with, for inputs of Avro ([`Input::schema_id`]).
     pub schema: Option<&'a avro::Lookup>,
+    /// By which road it came.
+    pub via: Via,
+}
+
+/// By which road a record came to the partition that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Via {
+    /// Read where its customer should be.
+    #[default]
+    Direct,
+    /// Read, as this source, from a topic whose records all go on through the repartition topic.
+    Outbound(u16),
+    /// Read from the repartition topic, as this source and at this offset; its position is that of its origin.
+    Inbound(u16, i64),
 }
 
 impl<'a> RawRecord<'a> {
+    /// The source and offset it was read at, which are not those of its position if it came through the repartition topic.
+    #[must_use]
+    pub const fn read_at(&self) -> (u16, i64) {
+        match self.via {
+            Via::Direct => (self.position.source, self.position.offset),
+            Via::Outbound(source) => (source, self.position.offset),
+            Via::Inbound(source, offset) => (source, offset),
+        }
+    }
+
     /// The first header of a name.
     fn header(&self, name: &str) -> Option<&'a [u8]> {
         let headers = self.headers?;
@@ -95,7 +123,7 @@ pub enum Code {
     TooLarge,
     /// A value has no entry in the mapping's table and the mapping gives no default.
     Unmapped,
-    /// The key hashes to another partition than the record is on.
+    /// The customer belongs on another partition than the record is on, and it may not go there.
     ForeignPartition,
     /// A version of the format (CloudEvents, Segment) that is not read.
     Version,
@@ -210,6 +238,18 @@ impl Format {
     }
 }
 
+/// Which records of an input go through the repartition topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repartition {
+    /// All of a topic that has another number of partitions; of the others those on another partition than their customer.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None: such topics are refused, such records are rejected.
+    Never,
+}
+
 /// One `[[input]]`, validated: how its records are read. Built by `config`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
@@ -229,6 +269,8 @@ pub struct Input {
     pub item: Vec<ItemType>,
     /// Customer ids that mean "no customer", lower case.
     pub junk_ids: Vec<String>,
+    /// What becomes of records on another partition than their customer.
+    pub repartition: Repartition,
 }
 
 impl Input {
@@ -274,6 +316,7 @@ impl Default for Input {
             channel: None,
             item: vec![ItemType::Order, ItemType::Conversation],
             junk_ids: Vec::new(),
+            repartition: Repartition::Auto,
         }
     }
 }

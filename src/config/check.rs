@@ -93,6 +93,7 @@ fn engine(engine: &Timing, checker: &mut Checker<'_>) {
         "engine.experience_step",
         "must lie between 1 and 100",
     );
+    checker.require(engine.stage_history <= 64, "engine.stage_history", "must not be above 64");
 }
 
 fn limits(limits: &Limits, checker: &mut Checker<'_>) {

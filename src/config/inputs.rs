@@ -5,15 +5,15 @@ use super::kafka::is_topic;
 use super::merge::{join, suggestion};
 use crate::codec::mapping::{AttributesMapping, Expr, Field, From, Mapping, RatingMapping, TimeFormat};
 use crate::codec::node::{Node, Pointer};
-use crate::codec::{Format, Input};
+use crate::codec::{Format, Input, Repartition};
 use crate::model::{Channel, Instrument, ItemType};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-pub(super) const KEYS: [&str; 9] =
-    ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "mapping"];
+pub(super) const KEYS: [&str; 10] =
+    ["name", "topics", "format", "arrival", "arrival_time", "source", "channel", "item", "repartition", "mapping"];
 const ITEMS: [(&str, ItemType); 4] = [
     ("order_id", ItemType::Order),
     ("conversation_id", ItemType::Conversation),
@@ -47,11 +47,13 @@ fn tables(defaults: &Table, user: &Table) -> Value {
     user.get("input").or_else(|| defaults.get("input")).cloned().unwrap_or_else(|| Value::Array(Vec::new()))
 }
 
-/// The inputs without what does not decide outputs: their topics.
+/// The inputs without what does not decide outputs: their topics, and by which road records come.
 pub(super) fn canonical(defaults: &Table, user: &Table) -> Vec<Table> {
     let Value::Array(items) = tables(defaults, user) else { return Vec::new() };
     let mut inputs: Vec<Table> = items.into_iter().filter_map(|item| item.try_into().ok()).collect();
-    inputs.iter_mut().for_each(|input| drop(input.remove("topics")));
+    for input in &mut inputs {
+        input.retain(|key, _| key != "topics" && key != "repartition");
+    }
     inputs
 }
 
@@ -137,7 +139,20 @@ impl Reader<'_> {
         let format = self.format(source.is_some(), channel.is_some());
         let source = source.or_else(|| matches!(format, Format::Segment(_)).then(|| "segment".to_owned()));
         let item = self.item();
-        Input { name, topics, format, arrival, source, channel, item, junk_ids: Vec::new() }
+        let repartition = self.repartition();
+        Input { name, topics, format, arrival, source, channel, item, junk_ids: Vec::new(), repartition }
+    }
+
+    fn repartition(&mut self) -> Repartition {
+        match self.text("repartition").as_deref() {
+            None | Some("auto") => Repartition::Auto,
+            Some("always") => Repartition::Always,
+            Some("never") => Repartition::Never,
+            Some(other) => {
+                self.problem("repartition", "unknown choice", &suggestion(other, &["auto", "always", "never"]));
+                Repartition::Auto
+            }
+        }
     }
 
     fn item(&mut self) -> Vec<ItemType> {

@@ -77,7 +77,9 @@ pub struct Topics {
     pub images: String,
     /// Journal of applied inputs.
     pub journal: String,
-    /// How many partitions `touchline topics` gives them; 0 = as many as the inputs have.
+    /// Records on their way to the partition of their customer.
+    pub repartition: String,
+    /// How many partitions `touchline topics` gives them; 0 = as many as the first input has.
     pub partitions: i32,
     /// Copies of each.
     pub replication_factor: i32,
@@ -268,6 +270,7 @@ pub(super) fn topics(raw: raw::Topics, group_id: &str, problems: &mut Vec<Proble
         dlq: raw.dlq,
         images: named(raw.images, "images"),
         journal: named(raw.journal, "journal"),
+        repartition: named(raw.repartition, "repartition"),
         partitions: raw.partitions,
         replication_factor: raw.replication_factor,
     };
@@ -280,7 +283,7 @@ pub(super) fn topics(raw: raw::Topics, group_id: &str, problems: &mut Vec<Proble
         problems.push(Problem::new(
             "topics.partitions",
             "must lie between 0 and 100000",
-            "0 = as many as the inputs have",
+            "0 = as many as the first input has",
         ));
     }
     if !(1..=32).contains(&topics.replication_factor) {
@@ -292,13 +295,14 @@ pub(super) fn topics(raw: raw::Topics, group_id: &str, problems: &mut Vec<Proble
 impl Topics {
     /// Key and name of every topic that is written.
     #[must_use]
-    pub fn outputs(&self) -> [(&'static str, &str); 5] {
+    pub fn outputs(&self) -> [(&'static str, &str); 6] {
         [
             ("alerts", &self.alerts),
             ("experience", &self.experience),
             ("dlq", &self.dlq),
             ("images", &self.images),
             ("journal", &self.journal),
+            ("repartition", &self.repartition),
         ]
     }
 }

@@ -7,15 +7,18 @@
 mod canonical;
 mod cards;
 mod check;
+mod files;
 mod inputs;
 mod kafka;
 mod merge;
 mod outcomes;
+mod output;
 mod raw;
 mod registry;
 mod schema;
 mod secret;
 
+use crate::codec::encode;
 use crate::model::{Name, hash64};
 use crate::pipeline::{Bounds, Plan, Scoring};
 use crate::rules::outcome_risk::{Mismatch, Outcome};
@@ -26,12 +29,12 @@ use canonical::Canonical;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
 
 pub use canonical::settings_of;
 pub use kafka::{Kafka, StartFrom, Topics};
+pub use output::OutputFormat;
 pub use registry::{Credentials, Registry};
 pub use schema::schema;
 pub use secret::Secret;
@@ -45,8 +48,6 @@ pub const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 const CANONICAL_BYTES_MAX: usize = 900_000;
 /// Scores text where no model is named: three quarters of a megabyte, the same for every configuration.
 static SHIPPED: LazyLock<Arc<Scorer>> = LazyLock::new(|| Arc::new(Scorer::new()));
-/// Configurations one may build on another.
-const EXTENDS_MAX: usize = 8;
 
 /// Something wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +105,8 @@ pub struct Config {
     pub topics: Topics,
     /// `[registry]`; none where it is not used.
     pub registry: Option<Registry>,
+    /// `[output] format`.
+    pub output: OutputFormat,
     /// `[[input]]`, at least one.
     pub inputs: Vec<codec::Input>,
     /// What the engine runs on.
@@ -198,9 +201,15 @@ impl Config {
     }
 
     /// The plan of a run over these sources (name of the topic or file, index of its input). `partitions` is the
-    /// number of partitions of every topic, 0 for files.
+    /// number of partitions of every topic, 0 for files. What comes out is written as JSON.
     #[must_use]
     pub fn plan(&self, sources: Vec<(String, usize)>, partitions: i32) -> Arc<Plan> {
+        self.plan_writing(encode::Format::Json, sources, partitions)
+    }
+
+    /// As [`Self::plan`], with another form of what comes out.
+    #[must_use]
+    pub fn plan_writing(&self, output: encode::Format, sources: Vec<(String, usize)>, partitions: i32) -> Arc<Plan> {
         Arc::new(Plan {
             inputs: self.inputs.clone(),
             sources,
@@ -211,7 +220,9 @@ impl Config {
             config_hash: self.config_hash,
             settings_of,
             bounds: self.bounds,
+            output,
             partitions,
+            repartition: None,
         })
     }
 
@@ -248,13 +259,10 @@ fn load(
     without: &Without<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
-    let mut user = match text {
-        Some(text) => gather(text, Path::new(""), resolve, EXTENDS_MAX, problems),
-        None => Table::new(),
-    };
+    let mut defaults = files::parse(DEFAULTS, "config/touchline.toml", problems)?;
+    let mut user = text.map(|text| files::gather(text, resolve, problems)).unwrap_or_default();
     merge::drop_unknown(&mut user, &defaults, "", problems);
-    let catalogue = catalogue_table(&user, resolve, problems)?;
+    let catalogue = files::catalogue(&user, resolve, problems)?;
     defaults.insert("catalogue".into(), Value::Table(catalogue));
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
@@ -270,6 +278,7 @@ fn load(
     let (kafka, topics, admin) = (reader.section("kafka"), reader.section("topics"), reader.section("admin"));
     let telemetry: raw::Telemetry = reader.section("telemetry")?;
     let registry: raw::Registry = reader.section("registry")?;
+    let output: raw::Output = reader.section("output")?;
     let canonical = Canonical {
         cards,
         catalogue: reader.section("catalogue")?,
@@ -295,11 +304,13 @@ fn load(
     check::distinct_topics(&topics, &inputs, problems);
     let card_hashes = outcomes::check_cards(&canonical, problems);
     let admin = check::admin(&admin?, resolve, problems);
-    let registry = registry::registry(&registry, &inputs, resolve, problems);
+    let output = output::format(&output, problems);
+    let registry = registry::registry(&registry, (&inputs, output), resolve, problems);
     assemble(canonical, inputs, problems, |settings, scoring, bounds, inputs, canonical| Config {
         kafka,
         topics,
         registry,
+        output,
         inputs,
         settings,
         scoring,
@@ -397,22 +408,6 @@ const fn bounds(raw: &raw::Pipeline) -> Bounds {
     }
 }
 
-fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
-    match text.parse::<Table>() {
-        Ok(table) => Some(table),
-        Err(error) => {
-            let line =
-                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1);
-            problems.push(Problem::new(
-                path,
-                &format!("not TOML, line {line}: {}", error.message()),
-                "fix the syntax first",
-            ));
-            None
-        }
-    }
-}
-
 const OUTCOME_KEYS: &str = "name, kind, terms or card, allow, items, open, close, severity";
 const OWN_RULE_KEYS: &str = "name, when, close, figure, items, message, enabled, severity, for, keep_firing_for, cooldown, \
     max_open, suggested_action";
@@ -438,58 +433,6 @@ fn tables<T: DeserializeOwned>(user: &Table, name: &str, keys: &str, problems: &
         }
     }
     read
-}
-
-/// The user's table with everything it extends below it. `folder` is where the text stands, relative to the first one.
-fn gather(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, problems: &mut Vec<Problem>) -> Table {
-    let Some(mut table) = parse(text, "configuration", problems) else { return Table::new() };
-    merge::relocate(&mut table, "catalogue_file", folder);
-    merge::relocate(&mut table, "profile", folder);
-    let outcomes = table.get_mut("outcome").and_then(Value::as_array_mut).into_iter().flatten();
-    outcomes.filter_map(Value::as_table_mut).for_each(|outcome| merge::relocate(outcome, "card", folder));
-    let Some(Value::String(base)) = table.remove("extends") else { return table };
-    if base.is_empty() {
-        return table;
-    }
-    let file = folder.join(&base);
-    if left == 0 {
-        problems.push(Problem::new("extends", "too many configurations extend one another", "is there a circle?"));
-        return table;
-    }
-    match resolve(&file.to_string_lossy()) {
-        Ok(text) => {
-            let mut below = gather(&text, file.parent().unwrap_or(folder), resolve, left - 1, problems);
-            merge::overlay(&mut below, table);
-            below
-        }
-        Err(error) => {
-            problems.push(Problem::new(
-                "extends",
-                &format!("cannot read {base}: {error}"),
-                "relative to this configuration",
-            ));
-            table
-        }
-    }
-}
-
-/// The catalogue the user's `[catalogue]` is laid over.
-fn catalogue_table(user: &Table, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
-    let compiled = parse(CATALOGUE, "config/catalogue.toml", problems);
-    match user.get("catalogue_file") {
-        Some(Value::String(path)) if !path.is_empty() => match resolve(path) {
-            Ok(text) => parse(&text, "catalogue_file", problems).or(compiled),
-            Err(error) => {
-                problems.push(Problem::new("catalogue_file", &format!("cannot read {path}: {error}"), ""));
-                compiled
-            }
-        },
-        Some(Value::String(_)) | None => compiled,
-        Some(_) => {
-            problems.push(Problem::new("catalogue_file", "expected text", "the path of a catalogue"));
-            compiled
-        }
-    }
 }
 
 #[cfg(test)]

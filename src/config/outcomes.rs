@@ -127,6 +127,7 @@ fn missing(canonical: &Canonical, has_profile: bool, term: TermKind) -> Option<&
         ),
         TermKind::Perception => (true, ""),
         TermKind::Feature | TermKind::Average => (false, "it is a card's; name the card instead"),
+        TermKind::Step => (false, "it is a journey's, and no measure of risk"),
         TermKind::Rhythm => (kinds().any(|kind| kind.purchase), "no kind of the catalogue is a `purchase`"),
     };
     (!holds).then_some(hint)

@@ -60,6 +60,7 @@ pub(super) struct Topics {
     pub dlq: String,
     pub images: String,
     pub journal: String,
+    pub repartition: String,
     pub partitions: i32,
     pub replication_factor: i32,
 }
@@ -121,6 +122,12 @@ pub(super) struct Registry {
     pub password: String,
     pub token: String,
     pub ca: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Output {
+    pub format: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

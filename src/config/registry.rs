@@ -1,7 +1,7 @@
 //! `[registry]`: where schemas are asked for, and as whom.
 
 use super::merge::join;
-use super::{Problem, Resolve, Secret, raw};
+use super::{OutputFormat, Problem, Resolve, Secret, raw};
 use crate::codec::Input;
 
 /// `[registry]`, valid.
@@ -27,7 +27,7 @@ pub enum Credentials {
 /// Checks `[registry]`; none where no address is given.
 pub(super) fn registry(
     raw: &raw::Registry,
-    inputs: &[Input],
+    (inputs, output): (&[Input], OutputFormat),
     resolve: Resolve<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Registry> {
@@ -36,10 +36,12 @@ pub(super) fn registry(
     if urls.iter().any(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
         problems.push(Problem::new("registry.url", "not an address", "such as \"https://registry:8081\""));
     }
+    let of_input = inputs.iter().find(|input| input.is_avro()).map(|input| format!("the input {} is Avro", input.name));
+    let of_output = (output == OutputFormat::Avro).then(|| "output.format is avro".to_owned());
     if urls.is_empty()
-        && let Some(input) = inputs.iter().find(|input| input.is_avro())
+        && let Some(reason) = of_input.or(of_output)
     {
-        let message = format!("missing: the input {} is Avro", input.name);
+        let message = format!("missing: {reason}");
         problems.push(Problem::new("registry.url", &message, "such as \"https://registry:8081\""));
     }
     let mut secret = |key: &str, text: &str| reference(key, text, resolve, problems);

@@ -9,7 +9,8 @@ use crate::codec::mapping::Field;
 use crate::engine::settings::{Context, Measure};
 use crate::model::Severity;
 use crate::model::time::Span;
-use crate::rules::catalogue::{Journey, Kind};
+use crate::rules::catalogue::Kind;
+use crate::rules::journeys::{Journey, Step};
 use crate::rules::outcome_risk::Outcome;
 use crate::rules::own::OwnRule;
 use crate::rules::promises::Promise;
@@ -24,12 +25,16 @@ use toml::{Table, Value};
 pub fn schema() -> Json {
     let defaults: Table = DEFAULTS.parse().unwrap_or_default();
     let mut schema = table(&defaults, "", &comments(DEFAULTS));
+    let mut journey = keys_in::<Journey>("deadline = '1h'\nsteps = [{}]");
+    if let Some(steps) = journey.pointer_mut("/properties/steps") {
+        *steps = json!({"type": "array", "items": keys_in::<Step>("name = ''\nstage = ''\ndeadline = '1h'")});
+    }
     let catalogue = json!({
         "type": "object", "additionalProperties": false,
         "description": comments(CATALOGUE).get("").cloned().unwrap_or_default(),
         "properties": {
             "kinds": named(&keys_in::<Kind>("")),
-            "journeys": named(&keys_in::<Journey>("deadline = '1h'")),
+            "journeys": named(&journey),
             "promises": named(&keys_in::<Promise>("")),
         },
     });
@@ -138,6 +143,7 @@ fn input() -> Json {
         let form = match *key {
             "topics" | "item" => json!({"type": "array", "items": {"type": "string"}}),
             "format" => json!({"enum": FORMATS}),
+            "repartition" => json!({"enum": ["auto", "always", "never"]}),
             "mapping" => json!({"type": "object", "additionalProperties": false, "properties": mapping}),
             _ => json!({"type": "string"}),
         };

@@ -4,6 +4,7 @@
 //! allows it, a field is a sum, a minimum or a maximum, so that late touchpoints change it as if they had come in time.
 
 use super::items::OpenItem;
+use super::journeys::{Journey, Passage};
 use super::panes::Panes;
 use super::settings::Settings;
 use super::week::Quarter;
@@ -140,16 +141,6 @@ pub(super) struct ContactMark {
     pub(super) resolved: bool,
 }
 
-/// A journey was completed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Completion {
-    pub(super) name: Name,
-    /// Hashes of order and session id; 0 = none.
-    pub(super) order: u64,
-    pub(super) session: u64,
-    pub(super) time: Timestamp,
-}
-
 /// The business made good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recovery {
@@ -167,22 +158,6 @@ pub(super) struct FailureMark {
     pub(super) confirmed: bool,
 }
 
-/// A journey under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Journey {
-    pub(super) name: Name,
-    pub(super) started: Mark,
-    /// The last time it was started again while under way.
-    pub(super) restarted: Option<Mark>,
-    pub(super) deadline: Timestamp,
-    /// Hashes of order and session id; 0 = none.
-    pub(super) order: u64,
-    pub(super) session: u64,
-    pub(super) item: Option<Item>,
-    /// The deadline has passed and was read.
-    pub(super) stalled: bool,
-}
-
 /// What tells alerts of one kind about one item apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Detail {
@@ -193,6 +168,19 @@ pub(super) enum Detail {
     Outcome(Name),
     /// The own rule, by name: it may be gone from the configuration, and the name must still be told.
     Own(Arc<str>),
+    /// The journey that stalled.
+    Journey(Name),
+}
+
+impl Detail {
+    /// The outcome, and the journey.
+    pub(super) const fn names(&self) -> (Option<Name>, Option<Name>) {
+        match self {
+            Self::Outcome(outcome) => (Some(*outcome), None),
+            Self::Journey(journey) => (None, Some(*journey)),
+            Self::Only | Self::Own(_) => (None, None),
+        }
+    }
 }
 
 /// An alert that is not OK.
@@ -276,7 +264,9 @@ pub(super) struct Customer {
     pub(super) answers: Vec<(u64, Timestamp)>,
     pub(super) refused_payments: Vec<Mark>,
     pub(super) journeys: Vec<Journey>,
-    pub(super) completions: Vec<Completion>,
+    pub(super) passages: Vec<Passage>,
+    /// Touchpoints that gave a stage, in order of time; see [`super::stages`].
+    pub(super) stages: Vec<(Timestamp, Name)>,
     /// Last share or referral.
     pub(super) shared: Option<Timestamp>,
     pub(super) ratings: Vec<(u8, Timestamp, Micro)>,
@@ -327,7 +317,8 @@ impl Customer {
             answers,
             refused_payments,
             journeys,
-            completions,
+            passages,
+            stages,
             shared,
             ratings,
             context,
@@ -357,7 +348,8 @@ impl Customer {
         failures.clear();
         recoveries.clear();
         answers.clear();
-        completions.clear();
+        passages.clear();
+        stages.clear();
         refused_payments.clear();
         journeys.clear();
         ratings.clear();
@@ -365,10 +357,10 @@ impl Customer {
         alerts.clear();
     }
 
-    /// True when nobody would miss it: no open alert, no journey under way and no open promise.
+    /// True when nobody would miss it: no open alert, no journey that waits and no open promise.
     pub(super) fn is_evictable(&self) -> bool {
         !self.alerts.iter().any(|alert| matches!(alert.state, State::Firing { .. }))
-            && self.journeys.is_empty()
+            && !self.journeys.iter().any(Journey::waits)
             && self.items.iter().all(|item| item.open_promises().next().is_none())
     }
 
@@ -385,7 +377,7 @@ impl Customer {
             let over = self.over_at(alert, settings);
             [alert.state.deadline(lifecycle), daily, over].into_iter().flatten().min()
         });
-        let journeys = self.journeys.iter().filter(|journey| !journey.stalled).map(|journey| journey.deadline);
+        let journeys = self.journeys.iter().filter(|journey| !journey.stalled).filter_map(|journey| journey.deadline);
         let turns_min = settings.timing.conversation_turns_min as usize;
         let gap_ms = settings.timing.episode_gap.0;
         let conversations = self

@@ -2,7 +2,7 @@
 
 use super::customer::{AlertState, Customer, Mark};
 use super::figures::{self, Derived};
-use super::turn::{Basis, Subject, Turn};
+use super::turn::{Basis, Subject, Told, Turn};
 use super::{contacts, conversations, failures, journeys, sessions, voice};
 use super::{item_rules, own_rules};
 use crate::model::{Item, ItemType, Micro, Scored, Timestamp};
@@ -21,7 +21,7 @@ pub(super) fn read_touchpoint(
 ) {
     let failure = failures::failure_of(customer, turn, scored, entry);
     read_silence(turn, customer);
-    journeys::complete(turn, customer, scored, entry);
+    journeys::pass(turn, customer, scored, entry);
     failures::recover(turn, customer, scored, entry);
     if let Some((facts, evidence)) = failure {
         failures::fail(turn, customer, derived, scored, facts, &evidence);
@@ -48,7 +48,7 @@ pub(super) fn read_timers(turn: &mut Turn<'_>, customer: &mut Customer, derived:
     read_waiting(turn, customer);
     item_rules::read(turn, customer, derived, false);
     own_rules::read(turn, customer, derived);
-    journeys::forget_told(customer);
+    journeys::forget_told(customer, turn.settings);
 }
 
 /// Closes the alerts about what is over: conversations, sessions, matters nobody asks about any more.
@@ -184,7 +184,7 @@ fn read_waiting(turn: &mut Turn<'_>, customer: &mut Customer) {
             threshold: alert.threshold,
         };
         let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
-        turn.judge(customer, &subject, reading, Basis::Origin);
+        turn.judge_detail(customer, &subject, &alert.detail, reading, Told::new(Basis::Origin));
     }
 }
 

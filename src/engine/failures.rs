@@ -6,6 +6,7 @@
 use super::customer::{AlertState, Customer, FailureMark, Mark, Recent, Recovery, give_way};
 use super::events::item_of;
 use super::figures::Derived;
+use super::journeys::Journey;
 use super::touch;
 use super::turn::{Basis, Subject, Turn, is_firing};
 use crate::model::{Evidence, Item, ItemType, Micro, Outcome, Scored, hash64};
@@ -45,7 +46,7 @@ pub(super) fn failure_of(
             let marks = std::mem::take(&mut customer.refused_payments);
             Some((facts, marks.iter().filter(is_near).map(|mark| mark.evidence(Micro::ONE)).collect()))
         }
-        Failure::Crash if customer.journeys.is_empty() => None,
+        Failure::Crash if !customer.journeys.iter().any(Journey::waits) => None,
         // A reopened case is a second failure, never the first.
         Failure::Reopened if customer.failures.is_empty() => None,
         Failure::Crash | Failure::MerchantCancel | Failure::DefectRefund | Failure::Reopened => {

@@ -10,9 +10,7 @@
 //! `latest`, so that they stay short. Numbers are millionths.
 
 use super::ImageError;
-use super::customer::{
-    AlertState, Completion, ContactMark, Conversation, Customer, Detail, FailureMark, Journey, Mark, Session,
-};
+use super::customer::{AlertState, ContactMark, Conversation, Customer, Detail, FailureMark, Mark, Session};
 use super::week::QUARTER_MS;
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_sized, put_sized_signed, put_u64};
 use crate::model::{Channel, EventHash, Figures, Item, Name, Timestamp};
@@ -21,7 +19,7 @@ use crate::rules::lifecycle::State;
 pub(super) use super::image_read::read;
 
 /// Version of the format.
-const FORMAT: u8 = 6;
+const FORMAT: u8 = 7;
 
 /// The first fields, read without the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +114,6 @@ impl Writer<'_> {
             writer.time(*time);
         });
         self.lists(&customer.refused_payments, Self::mark);
-        self.lists(&customer.journeys, Self::journey);
-        self.lists(&customer.completions, Self::completion);
         self.options(customer.shared.as_ref(), |writer, time| writer.time(*time));
         self.lists(&customer.ratings, |writer, (instrument, time, value)| {
             writer.out.push(*instrument);
@@ -163,6 +159,9 @@ impl Writer<'_> {
             writer.u64(customer.opened.1.into());
         });
         self.options(customer.published.as_ref(), Self::figures);
+        let Customer { journeys, passages, stages, .. } = customer;
+        let moved = !(journeys.is_empty() && passages.is_empty() && stages.is_empty());
+        self.section(moved, |writer| writer.journeys(customer));
     }
 
     /// A part that may be missing.
@@ -216,7 +215,7 @@ impl Writer<'_> {
     }
 
     #[inline]
-    fn mark(&mut self, mark: &Mark) {
+    pub(super) fn mark(&mut self, mark: &Mark) {
         self.time(mark.time);
         self.event(mark.event, mark.kind, mark.channel);
         self.i64(mark.value.0);
@@ -230,7 +229,7 @@ impl Writer<'_> {
         self.out.extend_from_slice(&known);
     }
 
-    fn item(&mut self, item: Option<&Item>) {
+    pub(super) fn item(&mut self, item: Option<&Item>) {
         self.option(item, |writer, item| {
             writer.out.push(item.item_type as u8);
             writer.text(&item.id);
@@ -260,29 +259,11 @@ impl Writer<'_> {
         self.out.push(u8::from(contact) | u8::from(transferred) << 1 | u8::from(resolved) << 2);
     }
 
-    fn completion(&mut self, completion: &Completion) {
-        self.u64(completion.name.0.into());
-        put_hash(self.out, completion.order);
-        put_hash(self.out, completion.session);
-        self.time(completion.time);
-    }
-
     fn failure(&mut self, failure: &FailureMark) {
         self.mark(&failure.mark);
         self.item(failure.item.as_ref());
         self.option(failure.recovered.as_ref(), |writer, time| writer.time(*time));
         self.out.push(u8::from(failure.confirmed));
-    }
-
-    fn journey(&mut self, journey: &Journey) {
-        self.u64(journey.name.0.into());
-        self.mark(&journey.started);
-        self.option(journey.restarted.as_ref(), Self::mark);
-        self.time(journey.deadline);
-        put_hash(self.out, journey.order);
-        put_hash(self.out, journey.session);
-        self.item(journey.item.as_ref());
-        self.out.push(u8::from(journey.stalled));
     }
 
     fn alert(&mut self, alert: &AlertState) {
@@ -315,6 +296,10 @@ impl Writer<'_> {
             Detail::Own(rule) => {
                 self.out.push(2);
                 self.text(rule);
+            }
+            Detail::Journey(journey) => {
+                self.out.push(3);
+                self.hashed(*journey);
             }
         }
         put_hash(self.out, alert.alert_id);

@@ -62,7 +62,7 @@ impl Writer<'_> {
         }
     }
 
-    fn hashed(&mut self, name: Name) {
+    pub(super) fn hashed(&mut self, name: Name) {
         self.out.extend_from_slice(&name.0.to_le_bytes());
     }
 
@@ -156,7 +156,7 @@ impl Parser<'_> {
         Ok(item)
     }
 
-    fn hashed(&mut self) -> Result<Name, Damaged> {
+    pub(super) fn hashed(&mut self) -> Result<Name, Damaged> {
         Ok(Name(u32::from_le_bytes(self.reader.fixed()?)))
     }
 

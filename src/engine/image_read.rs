@@ -2,8 +2,8 @@
 
 use super::ImageError;
 use super::customer::{
-    AlertState, Completion, ContactMark, ContextValue, Conversation, Customer, Detail, Episode, FailureMark, Friction,
-    Journey, Mark, Purchases, Recent, Recovery, Session,
+    AlertState, ContactMark, ContextValue, Conversation, Customer, Detail, Episode, FailureMark, Friction, Mark,
+    Purchases, Recent, Recovery, Session,
 };
 use super::image::{Header, header};
 use super::week::{QUARTER_MS, Quarter};
@@ -72,8 +72,6 @@ impl Parser<'_> {
         })?;
         self.lists(&mut customer.answers, |parser| Ok((parser.reader.hash()?, parser.time()?)))?;
         self.lists(&mut customer.refused_payments, Self::mark)?;
-        self.lists(&mut customer.journeys, Self::journey)?;
-        self.lists(&mut customer.completions, Self::completion)?;
         customer.shared = self.options(Self::time)?;
         self.lists(&mut customer.ratings, |parser| {
             Ok((parser.reader.u8()?, parser.time()?, Micro(parser.reader.sized_signed()?)))
@@ -110,6 +108,9 @@ impl Parser<'_> {
             customer.opened = (self.reader.sized_signed()?, self.u32()?);
         }
         customer.published = self.options(Self::figures)?;
+        if self.section() {
+            self.journeys(customer)?;
+        }
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl Parser<'_> {
     }
 
     #[inline]
-    fn mark(&mut self) -> Result<Mark, Damaged> {
+    pub(super) fn mark(&mut self) -> Result<Mark, Damaged> {
         let (time, (event, kind, channel)) = (self.time()?, self.event()?);
         Ok(Mark { time, event, kind, channel, value: Micro(self.reader.sized_signed()?) })
     }
@@ -184,7 +185,7 @@ impl Parser<'_> {
         Ok((event, Name(u32::from_le_bytes(kind)), Channel::from_code(channel).ok_or(Damaged)?))
     }
 
-    fn item(&mut self) -> Result<Option<Item>, Damaged> {
+    pub(super) fn item(&mut self) -> Result<Option<Item>, Damaged> {
         self.option(|parser| {
             let item_type = ItemType::from_code(parser.reader.u8()?).ok_or(Damaged)?;
             Ok(Item { item_type, id: parser.text()? })
@@ -215,22 +216,9 @@ impl Parser<'_> {
         Ok(ContactMark { mark, about, conversation, contact, transferred, resolved })
     }
 
-    fn completion(&mut self) -> Result<Completion, Damaged> {
-        let (name, order, session) = (self.name()?, self.reader.hash()?, self.reader.hash()?);
-        Ok(Completion { name, order, session, time: self.time()? })
-    }
-
     fn failure(&mut self) -> Result<FailureMark, Damaged> {
         let (mark, item) = (self.mark()?, self.item()?);
         Ok(FailureMark { mark, item, recovered: self.option(Self::time)?, confirmed: self.flag()? })
-    }
-
-    fn journey(&mut self) -> Result<Journey, Damaged> {
-        let (name, started) = (self.name()?, self.mark()?);
-        let (restarted, deadline) = (self.option(Self::mark)?, self.time()?);
-        let (order, session) = (self.reader.hash()?, self.reader.hash()?);
-        let (item, stalled) = (self.item()?, self.flag()?);
-        Ok(Journey { name, started, restarted, deadline, order, session, item, stalled })
     }
 
     fn alert(&mut self) -> Result<AlertState, Damaged> {
@@ -249,6 +237,7 @@ impl Parser<'_> {
             0 => Detail::Only,
             1 => Detail::Outcome(self.name()?),
             2 => Detail::Own(self.text()?),
+            3 => Detail::Journey(self.hashed()?),
             _ => return Err(Damaged),
         };
         let (alert_id, revision) = (self.reader.hash()?, self.u32()?);

@@ -16,6 +16,7 @@ mod features;
 mod figures;
 mod image;
 mod image_items;
+mod image_journeys;
 mod image_read;
 mod item_rules;
 mod items;
@@ -26,6 +27,7 @@ mod pressure;
 mod sessions;
 pub mod settings;
 mod slab;
+mod stages;
 mod store;
 mod touch;
 mod turn;
@@ -36,6 +38,8 @@ mod week;
 use crate::model::{
     AlertChange, Chance, EventHash, ExperienceChange, Figures, Item, Micro, Name, Position, Scored, Severity, Timestamp,
 };
+use crate::rules::catalogue::Catalogue;
+use crate::rules::journeys::{END, STALLED, START};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -158,6 +162,8 @@ pub enum Output {
     Kept(Name, i64),
     /// A card gave an item of this outcome a score, in millionths of log-odds.
     Scored(Name, Micro),
+    /// The customer moved on a journey. Late data does not take a move back.
+    Moved(Box<Move>),
     /// An item, journey, failure, conversation or the like gave way to a newer one: the customer has
     /// `limits.open_items_max` of them.
     ItemDropped,
@@ -165,6 +171,70 @@ pub enum Output {
     RuleSkipped(Arc<str>),
     /// An alert of this kind was not opened: the customer's daily cap was reached.
     Capped(Cow<'static, str>),
+}
+
+/// Where a customer stands on a journey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// It was started.
+    Start,
+    /// The furthest step reached.
+    Step(Name),
+    /// Nothing came in time.
+    Stalled,
+    /// It was ended by a kind that says so.
+    End,
+}
+
+impl Place {
+    /// What it is called; a step by its name in the journey.
+    #[must_use]
+    pub fn name(self, catalogue: &Catalogue) -> &str {
+        match self {
+            Self::Start => START,
+            Self::Step(step) => catalogue.text(step).split_once('.').map_or(END, |(_, step)| step),
+            Self::Stalled => STALLED,
+            Self::End => END,
+        }
+    }
+}
+
+/// A customer moved on a journey, or stalled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Who.
+    pub customer_id: Arc<str>,
+    /// Which journey.
+    pub journey: Name,
+    /// What it is about.
+    pub item: Option<Item>,
+    /// The furthest place before.
+    pub from: Place,
+    /// The place now.
+    pub to: Place,
+    /// Event time, or the deadline.
+    pub at: Timestamp,
+    /// Since the place before was reached, in ms.
+    pub waited_ms: i64,
+}
+
+/// A journey that is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Which.
+    pub journey: Name,
+    /// What it is about.
+    pub item: Option<Item>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// Steps reached and when, in the journey's order.
+    pub reached: Vec<(Name, Timestamp)>,
+    /// The next step; none of a journey without steps.
+    pub waits_for: Option<Name>,
+    /// When that is overdue.
+    pub deadline: Option<Timestamp>,
+    /// It was overdue, and nothing came since.
+    pub stalled: bool,
 }
 
 /// A customer's place in one engine; reused after the customer is gone and that is committed. Dense from 0.
@@ -247,6 +317,10 @@ pub struct View {
     pub outcomes: Vec<Foreseen>,
     /// Open alerts.
     pub open_alerts: Vec<OpenAlert>,
+    /// Journeys that are not over.
+    pub journeys: Vec<UnderWay>,
+    /// Stays in stages: since when, and which. As many as `engine.stage_history` asks for.
+    pub stages: Vec<(Timestamp, Name)>,
 }
 
 /// An alert that is open.

@@ -151,6 +151,8 @@ pub struct Timing {
     pub experience_step: u32,
     /// Alerts opened per customer and UTC day over all kinds.
     pub alerts_per_day_max: u32,
+    /// Stays in a stage remembered per customer, with their times; 0 = none.
+    pub stage_history: u32,
 }
 
 impl Timing {
@@ -250,7 +252,7 @@ impl Settings {
     pub(super) fn lifecycle(&self, kind: Kind, detail: &Detail) -> Option<&Lifecycle> {
         match detail {
             Detail::Own(name) => self.own_rules.named(name).map(|rule| &rule.lifecycle),
-            Detail::Only | Detail::Outcome(_) => self.rules.lifecycle(kind),
+            Detail::Only | Detail::Outcome(_) | Detail::Journey(_) => self.rules.lifecycle(kind),
         }
     }
 
@@ -264,7 +266,7 @@ impl Settings {
     pub(super) fn place_of(&self, kind: Kind, detail: &Detail) -> Option<usize> {
         match detail {
             Detail::Own(name) => Some(TABLE.len() + self.own_rules.iter().position(|rule| rule.name == *name)?),
-            Detail::Only | Detail::Outcome(_) => Some(usize::from(kind as u8)),
+            Detail::Only | Detail::Outcome(_) | Detail::Journey(_) => Some(usize::from(kind as u8)),
         }
     }
 
@@ -272,7 +274,7 @@ impl Settings {
     pub(super) fn kind_name(kind: Kind, detail: &Detail) -> Cow<'static, str> {
         match detail {
             Detail::Own(name) => Cow::Owned(name.to_string()),
-            Detail::Only | Detail::Outcome(_) => Cow::Borrowed(kind.name()),
+            Detail::Only | Detail::Outcome(_) | Detail::Journey(_) => Cow::Borrowed(kind.name()),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::customer::{Customer, Mark, NO_EPISODE, Recent};
 use super::items::Taken;
 use super::settings::Settings;
-use super::{contacts, context, conversations, sessions, week};
+use super::{contacts, context, conversations, sessions, stages, week};
 use crate::model::{Micro, Scored, Signal, hash64};
 use crate::rules::catalogue::KindEntry;
 use crate::rules::promises::Direction;
@@ -44,6 +44,9 @@ pub(super) fn touch(
         && customer.stage.is_none_or(|(since, _)| time >= since)
     {
         customer.stage = Some((time, stage));
+    }
+    if let Some(stage) = entry.and_then(|entry| entry.stage) {
+        stages::remember(customer, settings, time, stage);
     }
     context::take(customer, settings, time, &scored.context);
     for (by, signal, sign) in &taken.corrections {

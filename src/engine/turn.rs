@@ -87,7 +87,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn customer_id(&mut self) -> Arc<str> {
+    pub(super) fn customer_id(&mut self) -> Arc<str> {
         Arc::clone(self.customer_id.get_or_insert_with(|| Arc::from(self.id)))
     }
 
@@ -167,7 +167,7 @@ impl<'a> Turn<'a> {
             threshold: alert.threshold,
         };
         let subject = Subject { kind: alert.kind, item: alert.item.clone(), origin: alert.origin };
-        self.judge(customer, &subject, reading, Basis::Origin);
+        self.judge_detail(customer, &subject, &alert.detail, reading, Told::new(Basis::Origin));
     }
 
     /// Ends an alert because nothing reads it any more.
@@ -201,9 +201,9 @@ impl<'a> Turn<'a> {
         }
         match detail {
             Detail::Only => {}
-            Detail::Outcome(outcome) => {
+            Detail::Outcome(name) | Detail::Journey(name) => {
                 identity.push(0);
-                identity.extend_from_slice(&outcome.0.to_le_bytes());
+                identity.extend_from_slice(&name.0.to_le_bytes());
             }
             // Time alone may open it again after the same touchpoint.
             Detail::Own(_) => identity.extend_from_slice(&self.event_time.0.to_le_bytes()),
@@ -289,6 +289,7 @@ impl<'a> Turn<'a> {
             // Everything behind it came late, and is remembered as sums only.
             evidence.push(alert.origin.evidence(Micro::ZERO));
         }
+        let (outcome, journey) = alert.detail.names();
         let explained = evidence.iter().fold(Micro::ZERO, |sum, line| sum + line.contribution);
         let change = AlertChange {
             alert_id: alert.alert_id,
@@ -301,7 +302,9 @@ impl<'a> Turn<'a> {
             detected_at: customer.now,
             figure: match &alert.detail {
                 Detail::Own(name) => Cow::Owned(self.settings.own_rules.figure_of(name).to_owned()),
-                Detail::Only | Detail::Outcome(_) => Cow::Borrowed(alert.figure_name().unwrap_or_default()),
+                Detail::Only | Detail::Outcome(_) | Detail::Journey(_) => {
+                    Cow::Borrowed(alert.figure_name().unwrap_or_default())
+                }
             },
             before: alert.before,
             after,
@@ -311,10 +314,8 @@ impl<'a> Turn<'a> {
             stage: customer.stage.map(|(_, stage)| stage),
             channel: self.cause.map(|cause| cause.channel),
             item: alert.item.clone(),
-            outcome: match alert.detail {
-                Detail::Outcome(outcome) => Some(outcome),
-                Detail::Only | Detail::Own(_) => None,
-            },
+            outcome,
+            journey,
             chance: self.chance(alert),
             reason,
             rule_version: alert.kind.row().version,

@@ -7,7 +7,7 @@ use super::features::Moment;
 use super::figures::{Derived, derive, index_terms, perception_evidence};
 use super::pressure::{each_pressure, most_pressing, terms};
 use super::settings::Settings;
-use super::{Foreseen, Line, OpenAlert, View, image};
+use super::{Foreseen, Line, OpenAlert, View, image, journeys, stages};
 use crate::model::Micro;
 use crate::rules::lifecycle::State;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ impl Engine {
             perception_lines,
             outcomes: foreseen(&customer, settings, &derived),
             open_alerts: open(&customer).collect(),
+            journeys: journeys::under_way(&customer, settings),
+            stages: stages::stays(&customer.stages).collect(),
         })
     }
 

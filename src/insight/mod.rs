@@ -19,7 +19,7 @@ pub use calibration::{Bin, bins};
 pub use episodes::{About, Episode, Episodes, Match, matches};
 pub use quantiles::{Quartiles, Share, quartiles};
 pub use scorecard::{Learned, Scorecard};
-pub use story::{clock, likely, story};
+pub use story::{clock, likely, span, story};
 pub use training::{
     Alerted, Columns, Course, Row, Trained, alerted, bands, calibration_error, cases, chances, choose, fold_of,
     recalibrated, single_areas, train,

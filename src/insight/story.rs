@@ -54,6 +54,7 @@ fn ended(reason: &str) -> String {
         "purchase" => "the customer bought",
         "activity" => "the customer is back",
         "completed" => "it was completed",
+        "reached" => "it went on",
         "recovered" => "it was made good",
         "perception_recovered" => "the customer feels better",
         "expectation_met" => "experience is as expected again",
@@ -85,7 +86,7 @@ fn figure(change: &AlertChange) -> String {
         "refused_payments" => "refused payments",
         "failures" => "failures",
         "score" => "how the touchpoint felt, good above zero",
-        "hours_open" => "hours since it was started",
+        "hours_open" => "hours waited",
         "remembered" => "how the last episode is remembered, good above zero",
         "trend" => "trend of the conversation",
         "frustration" => "points of frustration in the session",
@@ -152,6 +153,10 @@ fn reason(figure: &str, evidence: &Evidence, settings: &Settings) -> String {
         TermKind::Average => "the average case".to_owned(),
         TermKind::Feature => feature(label, evidence.value, settings),
         TermKind::Rhythm => "the time since the last purchase".to_owned(),
+        TermKind::Step => match label.split_once('.') {
+            Some((journey, step)) => format!("{journey}: no {step} yet; since {touchpoint}"),
+            None => format!("{label} is not finished; since {touchpoint}"),
+        },
     }
 }
 
@@ -244,7 +249,8 @@ fn plain(name: &str) -> &str {
 }
 
 /// A length of time in its largest unit.
-fn span(span_ms: i64) -> String {
+#[must_use]
+pub fn span(span_ms: i64) -> String {
     let units = [(DAY_MS, "days"), (HOUR_MS, "hours"), (MINUTE_MS, "minutes")];
     let (unit_ms, name) = units.into_iter().find(|(unit_ms, _)| span_ms >= *unit_ms).unwrap_or((SECOND_MS, "seconds"));
     let tenths = span_ms * 10 / unit_ms;

@@ -164,7 +164,7 @@ impl Book {
     /// Adds an input of the engine to the journal.
     pub fn entry(&mut self, input: &Input<'_>) {
         let start = self.entries.len();
-        put_entry(&mut self.entries, input);
+        put_entry(&mut self.entries, input, self.identity.partition);
         self.touchpoints += u64::from(matches!(input, Input::Touchpoint(_)));
         let record_start = self.cuts.last().copied().unwrap_or(0);
         if self.entries.len() - record_start > RECORD_BYTES_MAX - HEADER_BYTES_MAX {

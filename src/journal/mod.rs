@@ -32,13 +32,13 @@
 //! | clock | opt time | greatest record timestamp or idle clock seen |
 //! | counters | uint count, uints | as [`Counters::values`] |
 //! | limiter | 3 uints | rejected in a row; records and rejected records of the current window |
-//! | sources | uint count, then per source: text name, opt int from, opt int to | next offset before and after |
+//! | sources | uint count, then per source: text name (`topic[partition]` for what only goes on through the repartition topic), opt int from, opt int to | next offset before and after |
 //!
 //! then entries up to the end of the record, each a tag byte and:
 //!
 //! | tag | entry |
 //! |---|---|
-//! | 0 | touchpoint: uint flags, text customer, hash event, uint source, int offset, time occurred_at, byte channel, uint kind (32-bit hash of its name), byte actor, byte contact, then what the flags announce, in this order: bits 0–1 number of signals (byte source, micro score, micro weight), bit 2 rating (byte instrument, micros value, min, max), bit 3 byte outcome, bit 4 time due_at, bit 5 int wait_ms, bit 6 int duration_ms, bits 7–10 texts session, conversation, order, topic, bit 11 text segment, bit 12 text tier, bit 14 byte item type, then lists of uint count and so many pairs of byte index and value: bit 15 measures (micro), bit 16 segments (uint hash), bit 17 due moments (time), bit 13 context (text) |
+//! | 0 | touchpoint: uint flags, text customer, hash event, uint source, int offset, time occurred_at, byte channel, uint kind (32-bit hash of its name), byte actor, byte contact, then what the flags announce, in this order: bits 0–1 number of signals (byte source, micro score, micro weight), bit 2 rating (byte instrument, micros value, min, max), bit 3 byte outcome, bit 4 time due_at, bit 5 int wait_ms, bit 6 int duration_ms, bits 7–10 texts session, conversation, order, topic, bit 11 text segment, bit 12 text tier, bit 14 byte item type, then lists of uint count and so many pairs of byte index and value: bit 15 measures (micro), bit 16 segments (uint hash), bit 17 due moments (time), bit 13 context (text), then bit 18 int partition, where source and offset are of another partition than the record: the touchpoint came through the repartition topic |
 //! | 1 | tick: time |
 //! | 2 | removal: byte why (0 consent, 1 erased, 2 evicted), text customer |
 //!
@@ -63,8 +63,10 @@ pub use restore::{Refusal, Restored, Restorer, SettingsOf, Verdict};
 
 use crate::model::{Timestamp, wire::Damaged};
 
-/// Version of the record format; a reader refuses any other.
-pub const FORMAT: u8 = 2;
+/// Version of the record format.
+pub const FORMAT: u8 = 3;
+/// The oldest that is still read: 3 added bit 18. A reader refuses others.
+pub const FORMAT_READ_FROM: u8 = 2;
 
 /// Version of the engine's arithmetic: raised when the same entries would give another state or other alerts.
 pub const ENGINE_VERSION: u64 = 2;

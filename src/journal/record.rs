@@ -1,6 +1,6 @@
 //! Journal records: bytes as the module above describes them.
 
-use super::{Counters, FORMAT, FormatError, Limiter, Meta};
+use super::{Counters, FORMAT, FORMAT_READ_FROM, FormatError, Limiter, Meta};
 use crate::engine::{Input, Why};
 use crate::model::wire::{Damaged, Reader, put_bytes, put_hash, put_i64, put_u64};
 use crate::model::{
@@ -28,6 +28,7 @@ const ITEM: u64 = 1 << 14;
 const MEASURES: u64 = 1 << 15;
 const SEGMENTS: u64 = 1 << 16;
 const DUES: u64 = 1 << 17;
+const ORIGIN: u64 = 1 << 18;
 
 /// How far a transaction read one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,10 +99,10 @@ impl Header {
     /// Reads a header; `reader` then stands at the first entry.
     ///
     /// # Errors
-    /// When the format is not [`FORMAT`] or the bytes are damaged.
+    /// When the format is not between [`FORMAT_READ_FROM`] and [`FORMAT`], or the bytes are damaged.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
         let format = reader.u8()?;
-        if format != FORMAT {
+        if !(FORMAT_READ_FROM..=FORMAT).contains(&format) {
             return Err(FormatError::Format(format));
         }
         let last = reader.u8()? & 1 == 1;
@@ -178,10 +179,10 @@ pub(super) fn read_option(reader: &mut Reader<'_>) -> Result<Option<i64>, Damage
     }
 }
 
-/// Appends one entry.
-pub(super) fn put_entry(out: &mut Vec<u8>, input: &Input<'_>) {
+/// Appends one entry of the journal of a partition.
+pub(super) fn put_entry(out: &mut Vec<u8>, input: &Input<'_>, partition: i32) {
     match input {
-        Input::Touchpoint(scored) => put_touchpoint(out, scored),
+        Input::Touchpoint(scored) => put_touchpoint(out, scored, partition),
         Input::Tick(time) => {
             out.push(TICK);
             put_i64(out, time.0);
@@ -193,9 +194,10 @@ pub(super) fn put_entry(out: &mut Vec<u8>, input: &Input<'_>) {
     }
 }
 
-fn put_touchpoint(out: &mut Vec<u8>, scored: &Scored<'_>) {
+fn put_touchpoint(out: &mut Vec<u8>, scored: &Scored<'_>, partition: i32) {
+    let is_elsewhere = scored.position.partition != partition;
     out.push(TOUCHPOINT);
-    put_u64(out, flags(scored));
+    put_u64(out, flags(scored) | if is_elsewhere { ORIGIN } else { 0 });
     put_bytes(out, scored.customer_id.as_bytes());
     put_hash(out, scored.event.0);
     put_u64(out, u64::from(scored.position.source));
@@ -227,6 +229,9 @@ fn put_touchpoint(out: &mut Vec<u8>, scored: &Scored<'_>) {
     put_indexed(out, &scored.segments, |out, segment| put_u64(out, segment.0.into()));
     put_indexed(out, &scored.dues, |out, due| put_i64(out, due.0));
     put_indexed(out, &scored.context, |out, value| put_bytes(out, value.as_bytes()));
+    if is_elsewhere {
+        put_i64(out, i64::from(scored.position.partition));
+    }
 }
 
 /// A list of values by index, unless it is empty.
@@ -333,7 +338,7 @@ fn touchpoint<'a>(reader: &mut Reader<'a>, partition: i32) -> Result<Scored<'a>,
     let kind = Name(u32::try_from(reader.u64()?).map_err(|_| Damaged)?);
     let actor = actor(reader.u8()?).ok_or(Damaged)?;
     let contact = contact(reader.u8()?).ok_or(Damaged)?;
-    Ok(Scored {
+    let mut scored = Scored {
         customer_id,
         event,
         position,
@@ -361,7 +366,11 @@ fn touchpoint<'a>(reader: &mut Reader<'a>, partition: i32) -> Result<Scored<'a>,
         })?,
         dues: indexed(reader, given(DUES), |reader| reader.i64().map(Timestamp))?,
         context: indexed(reader, given(CONTEXT), Reader::str)?,
-    })
+    };
+    if given(ORIGIN) {
+        scored.position.partition = i32::try_from(reader.i64()?).map_err(|_| Damaged)?;
+    }
+    Ok(scored)
 }
 
 fn signals(reader: &mut Reader<'_>, count: u64) -> Result<[Option<Signal>; 2], Damaged> {

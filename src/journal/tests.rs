@@ -68,7 +68,8 @@ impl Drawn {
         Scored {
             customer_id: &self.customer_id,
             event: EventHash(self.hash),
-            position: Position { source: self.source, partition: 3, offset },
+            // Some came through the repartition topic.
+            position: Position { source: self.source, partition: if offset % 3 == 0 { 8 } else { 3 }, offset },
             occurred_at: Timestamp(occurred_at),
             channel,
             kind: Name(kind),
@@ -128,10 +129,10 @@ fn record(header: &Header, touchpoints: &[Drawn], time: i64) -> Vec<u8> {
     let mut bytes = Vec::new();
     header.encode(&mut bytes);
     for touchpoint in touchpoints {
-        put_entry(&mut bytes, &Input::Touchpoint(touchpoint.scored()));
+        put_entry(&mut bytes, &Input::Touchpoint(touchpoint.scored()), header.partition);
     }
-    put_entry(&mut bytes, &Input::Tick(Timestamp(time)));
-    put_entry(&mut bytes, &Input::Removed("somebody", Why::Evicted));
+    put_entry(&mut bytes, &Input::Tick(Timestamp(time)), header.partition);
+    put_entry(&mut bytes, &Input::Removed("somebody", Why::Evicted), header.partition);
     bytes
 }
 

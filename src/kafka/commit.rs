@@ -7,14 +7,15 @@
 //! | in doubt | a new producer fences the old one; then the group's metadata says `epoch:seq`: ours → committed, the one before → rolled back, anything else → restored from the topics |
 
 use super::error::Error;
+use super::owned::{CAUGHT_UP, MARK};
 use super::topics::Topics;
 use super::transaction::{Ended, Outgoing, Positions, Transactions};
 use super::worker::Worker;
 use crate::journal::{ImagesDue, Meta};
-use crate::pipeline::Staged;
+use crate::pipeline::{Forwarded, Plan, Staged};
 use crate::status::{self, Committed, Outcome};
-use rdkafka::message::{Header, OwnedHeaders};
-use std::collections::BTreeSet;
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Transactions in a row that did not commit before the worker gives up.
@@ -24,7 +25,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Bytes of one batch; the client's limit is 1,000,000.
 const BATCH_BYTES_MAX: usize = 900_000;
-/// What a record takes in a batch besides key and value, headers included.
+/// What a record takes in a batch besides key, value and headers.
 const RECORD_OVERHEAD: usize = 64;
 
 /// What goes on while a transaction is in doubt.
@@ -73,6 +74,7 @@ impl Worker<'_> {
             if let Some((partition, staged)) = staged.get_mut(count) {
                 *partition = *index;
                 owned.partition.stage(due, staged);
+                staged.caught_up = owned.untold_mark();
                 count += 1;
             }
         }
@@ -84,26 +86,32 @@ impl Worker<'_> {
         if let Err(why) = transactions.begin() {
             return Ended::Doubt(why);
         }
+        let mut writer = Writer { transactions, partition: 0, topic: "", batch_bytes: 0 };
         for (partition, staged) in staged {
-            let writer = Writer { transactions, partition: *partition, topic: "", batch_bytes: 0 };
+            writer.begin(*partition);
             if let Err(ended) = writer.write(&self.shell.topics, staged) {
                 return ended;
             }
         }
-        let inputs = &self.shell.topics.inputs;
+        if let Err(ended) = writer.forward(&self.plan, staged) {
+            return ended;
+        }
         let positions: Vec<Positions<'_>> = staged
             .iter()
             .map(|(partition, staged)| Positions {
-                partition: *partition,
-                offsets: staged
-                    .offsets
-                    .iter()
-                    .filter_map(|(source, offset)| Some((inputs.get(usize::from(*source))?.as_str(), *offset)))
-                    .collect(),
+                offsets: self.offsets(*partition, staged),
                 metadata: &staged.metadata,
             })
             .collect();
         transactions.commit(&positions, self.member.group_metadata().as_ref())
+    }
+
+    /// The offsets to commit, by topic and partition.
+    fn offsets(&self, partition: i32, staged: &Staged) -> Vec<(&str, i32, i64)> {
+        let reads = self.plan.reads(partition);
+        let place = |source: u16| reads.get(usize::from(source)).copied().flatten();
+        let offsets = staged.offsets.iter().filter_map(|(source, offset)| Some((place(*source)?, *offset)));
+        offsets.map(|((topic, partition), offset)| (self.plan.topic(topic), partition, offset)).collect()
     }
 
     fn ended(&mut self, staged: &[(i32, Staged)], ended: Ended, begun: Instant) -> Result<(), Error> {
@@ -149,6 +157,9 @@ impl Worker<'_> {
         }
         owned.is_checkpoint_due = false;
         owned.is_start_due = false;
+        if let Some(is_caught_up) = staged.caught_up {
+            owned.told_mark(is_caught_up);
+        }
         owned.progressed_at = status::now();
         let fates = owned.new_fates();
         let bytes: usize = staged.journal.iter().map(Vec::len).sum();
@@ -193,7 +204,8 @@ impl Worker<'_> {
         self.transactions = Some(self.fence()?);
         shell.signals.producer_recreated();
         let partitions: BTreeSet<i32> = undecided.iter().map(|(index, ..)| *index).collect();
-        let truth = shell.patiently(index, &self.member, DECIDING, || self.member.committed(&partitions))?;
+        let truth =
+            shell.patiently(index, &self.member, DECIDING, || self.member.committed(&self.plan, &partitions))?;
         let mut unknown = BTreeSet::new();
         for (index, staged, owned) in undecided {
             let metadata = truth.get(&index).and_then(|committed| committed.metadata.as_deref());
@@ -255,31 +267,54 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn write(mut self, topics: &'a Topics, staged: &Staged) -> Result<(), Ended> {
-        for alert in &staged.alerts {
-            self.put(&topics.alerts, Some(alert.key.as_bytes()), alert.value.as_deref(), None)?;
-        }
-        for change in &staged.experience {
-            self.put(&topics.experience, Some(change.key.as_bytes()), change.value.as_deref(), None)?;
+    /// Goes on with another partition.
+    const fn begin(&mut self, partition: i32) {
+        (self.partition, self.topic, self.batch_bytes) = (partition, "", 0);
+    }
+
+    fn write(&mut self, topics: &'a Topics, staged: &Staged) -> Result<(), Ended> {
+        let alerts = staged.alerts.iter().map(|alert| (&topics.alerts, alert));
+        for (topic, keyed) in alerts.chain(staged.experience.iter().map(|change| (&topics.experience, change))) {
+            let headers = (!keyed.headers.is_empty())
+                .then(|| with_headers(keyed.headers.iter().map(|(name, value)| (*name, value.as_bytes()))));
+            self.put(topic, Some(keyed.key.as_bytes()), keyed.value.as_deref(), headers)?;
         }
         for letter in &staged.dlq {
-            let own = letter.own_headers.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             let ours = letter.headers.iter().map(|(key, value)| (*key, value.as_bytes()));
-            let headers = own
-                .chain(ours)
-                .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), Some(headers))?;
+            let headers = Some(with_headers(own(&letter.own_headers).chain(ours)));
+            self.put(&topics.dlq, letter.key.as_deref(), letter.value.as_deref(), headers)?;
         }
         for record in &staged.journal {
             self.put(&topics.journal, None, Some(record), None)?;
         }
         for image in &staged.images {
             let seq = image.seq.to_string();
-            let headers = image
-                .value
-                .is_none()
-                .then(|| OwnedHeaders::new().insert(Header { key: "seq", value: Some(seq.as_bytes()) }));
+            let headers = image.value.is_none().then(|| with_headers([("seq", seq.as_bytes())].into_iter()));
             self.put(&topics.images, Some(&image.key), image.value.as_deref(), headers)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what goes on through the repartition topic, partition by partition, and what is to be told there.
+    fn forward(&mut self, plan: &'a Plan, staged: &[(i32, Staged)]) -> Result<(), Ended> {
+        let Some(repartition) = &plan.repartition else { return Ok(()) };
+        let mut by_partition: BTreeMap<i32, Vec<&Forwarded>> = BTreeMap::new();
+        for forwarded in staged.iter().flat_map(|(_, staged)| &staged.forwarded) {
+            by_partition.entry(forwarded.partition).or_default().push(forwarded);
+        }
+        for (partition, records) in by_partition {
+            self.begin(partition);
+            for forwarded in records {
+                let headers = with_headers(own(&forwarded.headers));
+                self.put(&repartition.name, forwarded.key.as_deref(), forwarded.value.as_deref(), Some(headers))?;
+            }
+        }
+        let marks = staged.iter().filter_map(|(_, staged)| staged.caught_up);
+        for (partition, is_caught_up) in marks.flat_map(|mark| (0..plan.partitions).map(move |number| (number, mark))) {
+            self.begin(partition);
+            let mark = (MARK, if is_caught_up { CAUGHT_UP } else { b"behind" });
+            let headers = with_headers(std::iter::once(mark));
+            self.put(&repartition.name, None, None, Some(headers))?;
         }
         Ok(())
     }
@@ -294,7 +329,10 @@ impl<'a> Writer<'a> {
         if self.topic != topic {
             (self.topic, self.batch_bytes) = (topic, 0);
         }
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_OVERHEAD;
+        let header_bytes = headers.as_ref().map_or(0, |headers| {
+            headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len) + 2).sum()
+        });
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + header_bytes + RECORD_OVERHEAD;
         if self.batch_bytes > 0 && self.batch_bytes + bytes > BATCH_BYTES_MAX {
             self.transactions.pump()?;
             self.batch_bytes = 0;
@@ -304,6 +342,14 @@ impl<'a> Writer<'a> {
         let is_traced = key.is_none() && headers.is_none();
         self.transactions.send(Outgoing { topic, partition: self.partition, key, value, headers, is_traced })
     }
+}
+
+fn own(headers: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(key, value)| (key.as_str(), value.as_slice()))
+}
+
+fn with_headers<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> OwnedHeaders {
+    headers.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
 #[cfg(test)]

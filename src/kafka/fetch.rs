@@ -4,6 +4,7 @@
 use super::client::{self, Clients};
 use super::error::{Error, is_denied};
 use super::member::known;
+use crate::pipeline::Place;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -77,7 +78,7 @@ struct PartitionStatistics {
     ls_offset: i64,
 }
 
-/// The consumers of all inputs, in the order of the sources.
+/// The consumers of all topics that records are read from, in the order of the plan.
 pub(super) struct Fetch {
     topics: Vec<(String, BaseConsumer<FetchContext>)>,
 }
@@ -99,25 +100,23 @@ impl Fetch {
         Ok(Self { topics: topics.iter().map(create).collect::<Result<_, _>>()? })
     }
 
-    /// Reads these partitions and no others from now on, each source from its offset. What was fetched before is
+    /// Reads these places and no others from now on, each from its offset. What was fetched before is
     /// forgotten.
-    pub(super) fn assign(&self, positions: &BTreeMap<i32, Vec<i64>>) -> Result<(), Error> {
-        for (source, (topic, consumer)) in self.topics.iter().enumerate() {
+    pub(super) fn assign(&self, positions: &BTreeMap<Place, i64>) -> Result<(), Error> {
+        for (index, (topic, consumer)) in self.topics.iter().enumerate() {
             let mut list = TopicPartitionList::new();
-            for (partition, offsets) in positions {
-                if let Some(offset) = offsets.get(source) {
-                    list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-                        .map_err(Error::client(format!("assigning {topic}-{partition} at {offset}")))?;
-                }
+            for ((_, partition), offset) in positions.range((index, 0)..(index + 1, 0)) {
+                list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                    .map_err(Error::client(format!("assigning {topic}-{partition} at {offset}")))?;
             }
             consumer.assign(&list).map_err(Error::client(format!("assigning partitions of {topic}")))?;
         }
         Ok(())
     }
 
-    /// One event of a source's topic.
-    pub(super) fn poll(&self, source: usize, wait: Duration) -> Result<Fetched<'_>, Error> {
-        let Some((topic, consumer)) = self.topics.get(source) else { return Ok(Fetched::Nothing) };
+    /// One event of a topic.
+    pub(super) fn poll(&self, topic: usize, wait: Duration) -> Result<Fetched<'_>, Error> {
+        let Some((topic, consumer)) = self.topics.get(topic) else { return Ok(Fetched::Nothing) };
         match consumer.poll(wait) {
             None => Ok(Fetched::Nothing),
             Some(Ok(message)) => Ok(Fetched::Record(message)),
@@ -134,22 +133,22 @@ impl Fetch {
     }
 
     /// The end of a partition as of a few seconds ago; none before the first statistics.
-    pub(super) fn end(&self, source: usize, partition: i32) -> Option<i64> {
-        let (_, consumer) = self.topics.get(source)?;
+    pub(super) fn end(&self, (topic, partition): Place) -> Option<i64> {
+        let (_, consumer) = self.topics.get(topic)?;
         consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
 
     /// First and next-to-be-written offset that readers of committed records may see.
-    pub(super) fn watermarks(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
-        let Some((topic, consumer)) = self.topics.get(source) else { return Ok((0, 0)) };
+    pub(super) fn watermarks(&self, (topic, partition): Place) -> Result<(i64, i64), Error> {
+        let Some((topic, consumer)) = self.topics.get(topic) else { return Ok((0, 0)) };
         consumer
             .fetch_watermarks(topic, partition, METADATA_TIMEOUT)
             .map_err(Error::client(format!("reading the ends of {topic}-{partition}")))
     }
 
     /// The first offset whose record is not older than `timestamp_ms`; none when there is no such record.
-    pub(super) fn offset_at(&self, source: usize, partition: i32, timestamp_ms: i64) -> Result<Option<i64>, Error> {
-        let Some((topic, consumer)) = self.topics.get(source) else { return Ok(None) };
+    pub(super) fn offset_at(&self, (topic, partition): Place, timestamp_ms: i64) -> Result<Option<i64>, Error> {
+        let Some((topic, consumer)) = self.topics.get(topic) else { return Ok(None) };
         let what = || Error::client(format!("finding the offset of a time in {topic}-{partition}"));
         let mut asked = TopicPartitionList::new();
         asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms)).map_err(what())?;

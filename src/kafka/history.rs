@@ -10,7 +10,7 @@ use super::schemas::Schemas;
 use crate::journal::{ImageKey, ImagesDue};
 use crate::model::Timestamp;
 use crate::pipeline::merge::Marks;
-use crate::pipeline::{Partition, Plan, Staged};
+use crate::pipeline::{Partition, Place, Plan, Staged};
 use crate::registry::Registry;
 use rdkafka::Offset;
 use rdkafka::message::Message;
@@ -36,7 +36,6 @@ pub struct Range {
 #[derive(Debug)]
 pub struct Inputs {
     fetch: Fetch,
-    sources: usize,
     marks: Marks,
     plan: Arc<Plan>,
     registry: Option<Registry>,
@@ -47,14 +46,10 @@ impl Inputs {
     ///
     /// # Errors
     /// When a property of the configuration is not known to the client.
-    pub fn connect(
-        clients: &Clients,
-        topics: &[String],
-        plan: &Arc<Plan>,
-        registry: Option<Registry>,
-    ) -> Result<Self, Error> {
-        let fetch = Fetch::new(clients, topics)?;
-        Ok(Self { fetch, sources: topics.len(), marks: clients.queue_marks(), plan: Arc::clone(plan), registry })
+    pub fn connect(clients: &Clients, plan: &Arc<Plan>, registry: Option<Registry>) -> Result<Self, Error> {
+        let topics: Vec<String> = plan.topics().map(str::to_owned).collect();
+        let fetch = Fetch::new(clients, &topics)?;
+        Ok(Self { fetch, marks: clients.queue_marks(), plan: Arc::clone(plan), registry })
     }
 
     /// Puts the records of one partition in `range` through `partition`; `each` takes what every few thousand of them
@@ -69,18 +64,21 @@ impl Inputs {
         range: Range,
         each: &mut dyn FnMut(&Partition, &Staged) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let mut ends = Vec::new();
-        let mut starts = Vec::new();
-        for source in 0..self.sources {
-            let (start, end) = self.offsets(source, index, range)?;
+        let topics = self.plan.topics().count();
+        let mut starts = BTreeMap::new();
+        let mut ends = BTreeMap::new();
+        for (source, place) in self.plan.reads(index).into_iter().enumerate().take(topics) {
+            let Some(place) = place else { continue };
+            let (start, end) = self.offsets(place, range)?;
             partition.start_at(u16::try_from(source).unwrap_or(u16::MAX), start);
-            starts.push(start);
-            ends.push(end);
+            starts.insert(place, start);
+            ends.insert(source, (start, end));
         }
-        self.fetch.assign(&BTreeMap::from([(index, starts.clone())]))?;
-        let mut owned = Owned::new(partition, self.sources, self.marks);
-        for (source, (start, end)) in starts.iter().zip(&ends).enumerate() {
-            owned.reached_end(source, start >= end);
+        self.fetch.assign(&starts)?;
+        let mut owned = Owned::new(partition, index, &self.plan, self.marks);
+        owned.read_inbound_only();
+        for (source, (start, end)) in &ends {
+            owned.reached_end(*source, start >= end);
         }
         let schemas = Schemas { plan: &self.plan, registry: self.registry.as_ref() };
         let mut staged = Staged::default();
@@ -91,7 +89,7 @@ impl Inputs {
             while fed < BATCH_RECORDS
                 && let Some(taken) = owned.take(Duration::MAX, schemas)
             {
-                owned.partition.record(&taken.raw(index));
+                owned.partition.record(&taken.raw());
                 fed += 1;
             }
             if fed > 0 {
@@ -106,26 +104,28 @@ impl Inputs {
         Ok(records)
     }
 
-    fn offsets(&self, source: usize, partition: i32, range: Range) -> Result<(i64, i64), Error> {
-        let (first, next) = self.fetch.watermarks(source, partition)?;
+    fn offsets(&self, place: Place, range: Range) -> Result<(i64, i64), Error> {
+        let (first, next) = self.fetch.watermarks(place)?;
         let at = |time: Option<Timestamp>, default| match time {
-            Some(time) => Ok(self.fetch.offset_at(source, partition, time.0)?.unwrap_or(next)),
+            Some(time) => Ok(self.fetch.offset_at(place, time.0)?.unwrap_or(next)),
             None => Ok(default),
         };
         Ok((at(range.from, first)?, at(range.to, next)?))
     }
 
-    fn fetch_into<'f>(&'f self, owned: &mut Owned<'f>, ends: &[i64]) -> Result<usize, Error> {
+    fn fetch_into<'f>(&'f self, owned: &mut Owned<'f>, ends: &BTreeMap<usize, (i64, i64)>) -> Result<usize, Error> {
         let mut fetched = 0;
-        for (source, end) in ends.iter().enumerate() {
+        for (source, (_, end)) in ends {
+            let source = *source;
             for _ in 0..BATCH_RECORDS {
-                if owned.queue.is_full(source) && !owned.waits_for(source) {
+                if owned.is_full(source) && !owned.waits_for(source) {
                     break;
                 }
+                // What is read as a topic's one source has its number.
                 match self.fetch.poll(source, Duration::ZERO)? {
                     Fetched::Record(message) if message.offset() < *end => {
                         let is_last = message.offset() + 1 >= *end;
-                        owned.push(source, message);
+                        owned.push(&self.plan, source, message);
                         if is_last {
                             owned.reached_end(source, true);
                         }

@@ -1,6 +1,6 @@
 //! Membership in the consumer group, and what the group has committed.
 //!
-//! The member subscribes to all inputs and is assigned nothing: records come through `fetch`. A rebalance callback
+//! The member subscribes to what is shared out by partitions and is assigned nothing: records come through `fetch`. A rebalance callback
 //! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
 //! alive (that blocks its drop for ever): offsets are copied out at once.
 //!
@@ -9,6 +9,7 @@
 
 use super::client::{self, Clients};
 use super::error::{Error, is_denied};
+use crate::pipeline::Plan;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -81,7 +82,10 @@ impl ConsumerContext for MemberContext {
 /// One member of the group.
 pub(super) struct Member {
     consumer: BaseConsumer<MemberContext>,
+    /// Those of places.
     topics: Vec<String>,
+    /// Of these, those that are shared out.
+    direct: Vec<String>,
 }
 
 impl std::fmt::Debug for Member {
@@ -91,15 +95,18 @@ impl std::fmt::Debug for Member {
 }
 
 impl Member {
-    /// Joins the group.
-    pub(super) fn join(clients: &Clients, worker: usize, topics: &[String]) -> Result<Self, Error> {
+    /// Joins the group for the topics whose partitions are shared out among its members.
+    pub(super) fn join(clients: &Clients, worker: usize, plan: &Plan) -> Result<Self, Error> {
         let consumer: BaseConsumer<MemberContext> = clients
             .member(worker)
             .create_with_context(MemberContext::default())
             .map_err(Error::client("creating the group member"))?;
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let topics: Vec<String> = plan.topics().map(str::to_owned).collect();
+        let direct: Vec<String> =
+            (0..).zip(&topics).filter(|(topic, _)| plan.is_direct(*topic)).map(|(_, name)| name.clone()).collect();
+        let names: Vec<&str> = direct.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(Error::client("subscribing to the input topics"))?;
-        Ok(Self { consumer, topics: topics.to_vec() })
+        Ok(Self { consumer, topics, direct })
     }
 
     /// Serves the group and answers the oldest thing it wants.
@@ -142,23 +149,32 @@ impl Member {
         self.consumer.group_metadata()
     }
 
-    /// What the group committed for these partitions. Waits out a predecessor's pending transaction.
-    pub(super) fn committed(&self, partitions: &BTreeSet<i32>) -> Result<BTreeMap<i32, CommittedOffsets>, Error> {
+    /// The topics that are shared out among the members.
+    pub(super) fn direct(&self) -> &[String] {
+        &self.direct
+    }
+
+    /// What the group committed for these partitions of a plan. Waits out a predecessor's pending transaction.
+    pub(super) fn committed(
+        &self,
+        plan: &Plan,
+        partitions: &BTreeSet<i32>,
+    ) -> Result<BTreeMap<i32, CommittedOffsets>, Error> {
+        let reads: Vec<_> = partitions.iter().map(|partition| (*partition, plan.reads(*partition))).collect();
+        let name = |topic: usize| self.topics.get(topic).map_or("", String::as_str);
         let mut asked = TopicPartitionList::new();
-        for topic in &self.topics {
-            for partition in partitions {
-                asked.add_partition(topic, *partition);
-            }
+        for (topic, partition) in reads.iter().flat_map(|(_, places)| places).flatten() {
+            asked.add_partition(name(*topic), *partition);
         }
         let answer = self
             .consumer
             .committed_offsets(asked, COMMITTED_TIMEOUT)
             .map_err(Error::client("reading the group's committed offsets"))?;
         let mut committed = BTreeMap::new();
-        for partition in partitions {
+        for (partition, places) in reads {
             let mut of_partition = CommittedOffsets::default();
-            for topic in &self.topics {
-                let element = answer.find_partition(topic, *partition);
+            for place in places {
+                let element = place.and_then(|(topic, partition)| answer.find_partition(name(topic), partition));
                 let offset = element.as_ref().and_then(|element| known(element.offset()));
                 let metadata = element.map(|element| element.metadata().to_owned()).filter(|text| !text.is_empty());
                 if offset.is_some() && metadata.is_some() {
@@ -166,7 +182,7 @@ impl Member {
                 }
                 of_partition.offsets.push(offset);
             }
-            committed.insert(*partition, of_partition);
+            committed.insert(partition, of_partition);
         }
         Ok(committed)
     }

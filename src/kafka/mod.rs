@@ -2,7 +2,7 @@
 //! bytes mean is decided there.
 //!
 //! ```text
-//!  input topics ─▶ fetch ─┐                                  ┌─▶ alerts, experience, dlq
+//!  input topics ─▶ fetch ─┐                                  ┌─▶ alerts, experience, dlq, repartition
 //!                         ├─▶ worker ─▶ Partition ─▶ commit ─┼─▶ journal, images
 //!  group ───────▶ member ─┘      ▲                           └─▶ offsets, in the same transaction
 //!  images, journal ─▶ restore ───┘
@@ -86,7 +86,7 @@ impl Shell {
     /// # Errors
     /// When it cannot go on; everything committed stays committed, the rest is read again by the next owner.
     pub fn work(&self, index: usize, instance: &str) -> Result<(), Error> {
-        let fetch = fetch::Fetch::new(&self.clients, &self.topics.inputs)?;
+        let fetch = fetch::Fetch::new(&self.clients, &self.topics.read())?;
         worker::Worker::start(self, &fetch, index, instance)?.run()
     }
 

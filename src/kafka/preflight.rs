@@ -28,15 +28,19 @@ pub fn findings(clients: &Clients, names: &Topics) -> Vec<Finding> {
         Err(error) => return vec![(format!("{} answers", clients.brokers()), vec![error.to_string()])],
     };
     findings.push((format!("{} answers", clients.brokers()), Vec::new()));
-    let common = topics::common_count(names, &counts);
-    let is_complete = common.is_ok();
-    findings.push(("all topics are there, with one number of partitions".to_owned(), common.err().unwrap_or_default()));
-    if !is_complete {
+    let layout = topics::layout(names, &counts);
+    let (repartitioned, problems) = match &layout {
+        Ok(layout) => (topics::repartitioned(names, layout), Vec::new()),
+        Err(problems) => (Vec::new(), problems.clone()),
+    };
+    findings.push(("all topics are there, ours with one number of partitions".to_owned(), problems));
+    findings.extend(repartitioned.into_iter().map(|line| (line, Vec::new())));
+    if layout.is_err() {
         return findings;
     }
     let settings = topics::differences(clients, names, &counts).unwrap_or_else(|error| vec![error.to_string()]);
     findings.push(("compaction, retention and record sizes are as they must be".to_owned(), settings));
-    for topic in names.inputs.iter().chain([&names.images, &names.journal]) {
+    for topic in names.inputs.iter().chain(names.state()) {
         findings.push((format!("{topic} may be read"), problem(may_read(clients, topic))));
     }
     findings.push((

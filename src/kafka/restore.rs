@@ -87,7 +87,7 @@ type Attempt = BTreeMap<i32, (Verdict, CommittedOffsets, u64)>;
 
 impl Restore<'_> {
     fn attempt(&self, partitions: &BTreeSet<i32>, deadline: Instant) -> Result<Attempt, Error> {
-        let mut committed = self.patiently(|| self.member.committed(partitions))?;
+        let mut committed = self.patiently(|| self.member.committed(self.plan, partitions))?;
         self.wait_for_ends(partitions, deadline)?;
         let mut restorers: BTreeMap<i32, (Restorer, u64)> =
             partitions.iter().map(|partition| (*partition, (Shell::restorer(self.plan, *partition), 0))).collect();

@@ -19,7 +19,7 @@ impl Schemas<'_> {
     /// # Errors
     /// The id of a schema that is not known yet.
     pub(super) fn complete(self, taken: &mut Taken<'_>) -> Result<(), u32> {
-        let Some(id) = self.plan.schema_id(taken.source, taken.message.payload()) else { return Ok(()) };
+        let Some(id) = self.plan.schema_id(taken.input(), taken.message.payload()) else { return Ok(()) };
         taken.schema = match self.registry {
             Some(registry) => Some(registry.find(id).ok_or(id)?),
             // A configuration with such an input and no registry is refused.

@@ -14,7 +14,7 @@ use super::owned::Owned;
 use super::restore::{Found, restore};
 use super::worker::Worker;
 use crate::config::StartFrom;
-use crate::pipeline::Partition;
+use crate::pipeline::{Partition, Place};
 use crate::status::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Worker<'_> {
         }
         let started = Instant::now();
         let mut missing = partitions.clone();
-        let committed = self.patiently(|worker| worker.member.committed(partitions))?;
+        let committed = self.patiently(|worker| worker.member.committed(&worker.plan, partitions))?;
         for (index, committed) in committed {
             let Some(partition) = self.parked.remove(&index) else { continue };
             if committed.metadata.as_deref() == Some(partition.meta().metadata().as_str()) {
@@ -80,32 +80,37 @@ impl Worker<'_> {
     fn own(&mut self, index: i32, mut partition: Partition, committed: &CommittedOffsets) -> Result<(), Error> {
         partition.configure(&self.plan);
         let (mut stop, mut is_start_due) = (partition.stop_reason(), false);
-        for (source, topic) in (0_u16..).zip(&self.shell.topics.inputs) {
-            let at = usize::from(source);
-            let (first, next) = self.patiently(|worker| worker.fetch.watermarks(at, index))?;
+        for (at, place) in self.plan.reads(index).into_iter().enumerate() {
+            let Some(place) = place else { continue };
+            let source = u16::try_from(at).unwrap_or(u16::MAX);
+            let (first, next) = self.patiently(|worker| worker.fetch.watermarks(place))?;
             let known = partition.next_offset(source).or_else(|| committed.offsets.get(at).copied().flatten());
             match known {
                 Some(offset) if offset < first && self.shell.kafka.accept_gap => {
-                    self.pass_over(&mut partition, source, (offset, first));
+                    self.pass_over(&mut partition, source, place, (offset, first));
                     is_start_due = true;
                 }
                 Some(offset) if offset < first => {
                     stop = Some(format!(
-                        "input_truncated: {topic}-{index} begins at {first}, the next record is {offset}: \
-                         {} records are gone; `run --accept-gap` goes on without them",
+                        "input_truncated: {}-{} begins at {first}, the next record is {offset}: {} records are gone; \
+                         `run --accept-gap` goes on without them",
+                        self.plan.topic(place.0),
+                        place.1,
                         first - offset
                     ));
                 }
-                Some(_) => {}
+                // Only given here when it came from the group.
+                Some(offset) => partition.start_at(source, offset),
                 None => {
-                    partition.start_at(source, self.first_offset(at, index, first, next)?);
+                    let is_new = self.is_new_in_its_topic(index, at, committed);
+                    let start = if is_new { first } else { self.first_offset(place, first, next)? };
+                    partition.start_at(source, start);
                     is_start_due = true;
                 }
             }
         }
         self.shell.status.open_alerts().begin(index, partition.engine().open_alerts_by_customer());
-        let sources = self.shell.topics.inputs.len();
-        let mut owned = Owned::new(partition, sources, self.shell.kafka.queue_marks);
+        let mut owned = Owned::new(partition, index, &self.plan, self.shell.kafka.queue_marks);
         if is_start_due {
             // Committed at once: the next owner must begin here too, not where "latest" is by then.
             owned.is_start_due = true;
@@ -119,10 +124,19 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Whether a place nobody has read has to be read from its beginning, wherever the service is told to start: the
+    /// repartition topic, where only we write, and a partition that was added to a topic read by now.
+    fn is_new_in_its_topic(&self, partition: i32, source: usize, committed: &CommittedOffsets) -> bool {
+        let reads = self.plan.reads(partition);
+        let topic = |source: usize| reads.get(source).copied().flatten().map(|(topic, _)| topic);
+        let mut read = committed.offsets.iter().enumerate().filter(|(_, offset)| offset.is_some());
+        self.plan.repartition_source() == Some(source) || read.any(|(other, _)| topic(other) == topic(source))
+    }
+
     /// Goes on after what is gone.
-    fn pass_over(&self, partition: &mut Partition, source: u16, (from, to): (i64, i64)) {
+    fn pass_over(&self, partition: &mut Partition, source: u16, place: Place, (from, to): (i64, i64)) {
         partition.start_at(source, to);
-        let topic = self.shell.topics.inputs.get(usize::from(source)).map_or("", String::as_str);
+        let topic = self.plan.topic(place.0);
         tracing::warn!(topic, from, to, "input is gone before it was read: goes on after it");
         self.shell.signals.lost(u64::try_from(to - from).unwrap_or(0));
     }
@@ -131,12 +145,12 @@ impl Worker<'_> {
         self.shell.patiently(self.index, &self.member, "taking partitions over", || call(self))
     }
 
-    fn first_offset(&self, source: usize, partition: i32, first: i64, next: i64) -> Result<i64, Error> {
+    fn first_offset(&self, place: Place, first: i64, next: i64) -> Result<i64, Error> {
         match self.shell.kafka.start_from {
             Some(StartFrom::Earliest) => Ok(first),
             Some(StartFrom::Latest) => Ok(next),
             Some(StartFrom::At(time)) => {
-                let offset = self.patiently(|worker| worker.fetch.offset_at(source, partition, time.0))?;
+                let offset = self.patiently(|worker| worker.fetch.offset_at(place, time.0))?;
                 Ok(offset.unwrap_or(next))
             }
             None => Err(Error::Refused(
@@ -148,10 +162,10 @@ impl Worker<'_> {
     /// Reads every source of every running partition from its next offset on; what was read and not fed is forgotten.
     pub(super) fn refetch(&mut self) -> Result<(), Error> {
         let mut positions = BTreeMap::new();
-        for (index, owned) in &mut self.owned {
+        for owned in self.owned.values_mut() {
             owned.forget_queue();
             if !owned.is_stopped {
-                positions.insert(*index, owned.positions());
+                positions.extend(owned.positions().map(|(_, place, next)| (place, next)));
             }
         }
         self.must_refetch = false;
@@ -159,25 +173,28 @@ impl Worker<'_> {
     }
 
     /// The broker has no record at a wanted offset: finds whose, and stops them or passes over what is gone.
-    pub(super) fn truncated(&mut self, source: usize) -> Result<(), Error> {
+    pub(super) fn truncated(&mut self, topic: usize) -> Result<(), Error> {
         let mut gone = Vec::new();
         for (index, owned) in &self.owned {
-            let (first, next) = self.patiently(|worker| worker.fetch.watermarks(source, *index))?;
-            let wanted = owned.positions().get(source).copied().unwrap_or(first);
-            if wanted < first || wanted > next {
-                gone.push((*index, wanted, (first, next)));
+            for (_, place, wanted) in owned.positions().filter(|(_, place, _)| place.0 == topic) {
+                let (first, next) = self.patiently(|worker| worker.fetch.watermarks(place))?;
+                if wanted < first || wanted > next {
+                    gone.push((*index, place, wanted, (first, next)));
+                }
             }
         }
-        for (index, wanted, (first, next)) in gone {
+        for (index, place, wanted, (first, next)) in gone {
             if wanted < first && self.shell.kafka.accept_gap {
                 let Some(mut owned) = self.owned.remove(&index) else { continue };
-                self.pass_over(&mut owned.partition, u16::try_from(source).unwrap_or(u16::MAX), (wanted, first));
+                let source = u16::try_from(self.plan.reader_of(place).1).unwrap_or(u16::MAX);
+                self.pass_over(&mut owned.partition, source, place, (wanted, first));
                 owned.is_start_due = true;
                 self.begun.get_or_insert_with(Instant::now);
                 self.owned.insert(index, owned);
             } else {
-                let topic = self.shell.topics.inputs.get(source).map_or("", String::as_str);
-                self.stop(index, &format!("input_truncated: {topic}-{index} holds {first} to {next}, not {wanted}"));
+                let (topic, partition) = (self.plan.topic(topic), place.1);
+                let reason = format!("input_truncated: {topic}-{partition} holds {first} to {next}, not {wanted}");
+                self.stop(index, &reason);
             }
         }
         self.refetch()

@@ -3,6 +3,7 @@
 use super::client::Clients;
 use super::contact;
 use super::error::Error;
+use crate::codec::Repartition;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
@@ -23,6 +24,8 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Topics {
     /// The user's input topics, in the order of the sources.
     pub inputs: Vec<String>,
+    /// Which records of each go through the repartition topic.
+    pub policies: Vec<Repartition>,
     /// Alert changes.
     pub alerts: String,
     /// Experience changes.
@@ -33,6 +36,17 @@ pub struct Topics {
     pub images: String,
     /// Applied inputs.
     pub journal: String,
+    /// Records on their way to the partition of their customer; none where all inputs forbid it.
+    pub repartition: Option<String>,
+}
+
+/// How the topics lie to one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Partitions of every topic of ours, and of the inputs that are read directly.
+    pub partitions: i32,
+    /// Inputs whose records all go through the repartition topic: index, and number of partitions.
+    pub outbound: Vec<(usize, i32)>,
 }
 
 /// A topic setting and what is asked of it.
@@ -79,22 +93,49 @@ const RECORD_BYTES_MAX: i64 = 1_000_000;
 
 impl Topics {
     /// The topics that are ours and the rules of each.
-    fn rules(&self) -> [(&str, Vec<(&'static str, Rule)>); 5] {
+    fn rules(&self) -> Vec<(&str, Vec<(&'static str, Rule)>)> {
         let kept = |days: i64| ("retention.ms", Rule::AtLeast(days * DAY_MS));
-        let unlimited = ("retention.bytes", Rule::Is("-1"));
+        let unlimited = || ("retention.bytes", Rule::Is("-1"));
         let size = || ("max.message.bytes", Rule::AtLeast(RECORD_BYTES_MAX));
-        [
-            (&self.alerts, vec![DELETE, kept(7), APPEND_TIME]),
+        let log = || vec![DELETE, kept(7), unlimited(), APPEND_TIME, size()];
+        let mut rules = vec![
+            (self.alerts.as_str(), vec![DELETE, kept(7), APPEND_TIME]),
             (&self.experience, vec![COMPACT]),
             (&self.dlq, vec![DELETE, kept(14), size()]),
             (&self.images, vec![COMPACT, APPEND_TIME, size()]),
-            (&self.journal, vec![DELETE, kept(7), unlimited, APPEND_TIME, size()]),
-        ]
+            (&self.journal, log()),
+        ];
+        // By time of appending, too: what a backlog brings is old by its own time, and would be deleted before it is read.
+        rules.extend(self.repartition.iter().map(|topic| (topic.as_str(), log())));
+        rules
+    }
+
+    /// The names of the topics that are ours.
+    pub fn ours(&self) -> impl Iterator<Item = &String> {
+        [&self.alerts, &self.experience, &self.dlq, &self.images, &self.journal].into_iter().chain(&self.repartition)
+    }
+
+    /// Of these, those that are read back: the state of the group.
+    pub fn state(&self) -> impl Iterator<Item = &String> {
+        [&self.images, &self.journal].into_iter().chain(&self.repartition)
     }
 
     fn all(&self) -> impl Iterator<Item = &str> {
-        let ours = [&self.alerts, &self.experience, &self.dlq, &self.images, &self.journal];
-        self.inputs.iter().chain(ours).map(String::as_str)
+        self.inputs.iter().chain(self.ours()).map(String::as_str)
+    }
+
+    /// The topics that records are read from.
+    #[must_use]
+    pub fn read(&self) -> Vec<String> {
+        self.inputs.iter().chain(&self.repartition).cloned().collect()
+    }
+
+    /// How many partitions ours have: as many as those that exist, else as configured, else as the first input has.
+    #[must_use]
+    pub fn partitions(&self, counts: &BTreeMap<String, i32>, configured: i32) -> Option<i32> {
+        let existing = self.ours().find_map(|topic| counts.get(topic)).copied();
+        let of_input = || self.inputs.iter().find_map(|topic| counts.get(topic)).copied();
+        existing.or((configured > 0).then_some(configured)).or_else(of_input)
     }
 }
 
@@ -112,28 +153,50 @@ pub fn partition_counts(clients: &Clients, topics: &Topics) -> Result<BTreeMap<S
     Ok(known.collect())
 }
 
-/// The partition count that all topics share.
+/// How the topics lie to one another.
 ///
 /// # Errors
-/// One line per topic that is missing or has another count than the first input.
-pub fn common_count(topics: &Topics, counts: &BTreeMap<String, i32>) -> Result<i32, Vec<String>> {
-    let wanted = topics.inputs.iter().find_map(|topic| counts.get(topic)).copied().unwrap_or(0);
+/// One line per topic that is missing or has a number of partitions that cannot be.
+pub fn layout(topics: &Topics, counts: &BTreeMap<String, i32>) -> Result<Layout, Vec<String>> {
+    let partitions = topics.partitions(counts, 0).unwrap_or(0);
     let mut problems = Vec::new();
-    for topic in topics.all() {
+    for topic in topics.ours() {
         match counts.get(topic) {
-            None if topics.inputs.iter().any(|input| input == topic) => {
-                problems.push(format!("{topic}: the input topic does not exist, or this user lacks Read on it"));
-            }
             None => problems.push(format!(
                 "{topic}: does not exist (`touchline topics --create` creates it), or this user lacks Write on it"
             )),
-            Some(count) if *count != wanted => problems.push(format!(
-                "{topic}: has {count} partitions, the inputs have {wanted}: topics must be co-partitioned"
+            Some(count) if *count != partitions => problems.push(format!(
+                "{topic}: has {count} partitions, {} has {partitions}: all topics of ours need the same number; \
+                 a larger number takes another group_id and other [topics]",
+                topics.alerts
             )),
             Some(_) => {}
         }
     }
-    if problems.is_empty() { Ok(wanted) } else { Err(problems) }
+    let mut outbound = Vec::new();
+    for (index, (topic, policy)) in topics.inputs.iter().zip(&topics.policies).enumerate() {
+        match counts.get(topic) {
+            None => problems.push(format!("{topic}: the input topic does not exist, or this user lacks Read on it")),
+            Some(count) if *policy == Repartition::Never && *count != partitions => problems.push(format!(
+                "{topic}: has {count} partitions, topics.alerts and the others of ours have {partitions}; its input says \
+                 `repartition = \"never\"`: with \"auto\" its records go through topics.repartition"
+            )),
+            Some(count) if *policy == Repartition::Always || *count != partitions => outbound.push((index, *count)),
+            Some(_) => {}
+        }
+    }
+    if problems.is_empty() { Ok(Layout { partitions, outbound }) } else { Err(problems) }
+}
+
+/// Inputs whose records all go through the repartition topic, one line each.
+#[must_use]
+pub fn repartitioned(topics: &Topics, layout: &Layout) -> Vec<String> {
+    let through = topics.repartition.as_deref().unwrap_or_default();
+    let line = |(index, count): &(usize, i32)| {
+        let topic = topics.inputs.get(*index)?;
+        Some(format!("{topic}: {count} partitions; all its records go through {through}"))
+    };
+    layout.outbound.iter().filter_map(line).collect()
 }
 
 /// Settings of existing topics that differ from what the guarantees need, one line each.
@@ -247,7 +310,8 @@ pub fn reset(clients: &Clients, topics: &Topics, partitions: i32, replication: i
             Err((_, code)) => return Err(Error::Refused(format!("group {group} cannot be deleted: {code}"))),
         }
     }
-    let state = [topics.images.as_str(), topics.journal.as_str()];
+    // Records on their way were read before: they will be read again.
+    let state: Vec<&str> = topics.state().map(String::as_str).collect();
     let deleted = with_admin(clients, async |admin, options| admin.delete_topics(&state, options).await)?;
     for result in deleted.map_err(Error::client("deleting topics"))? {
         match result {
@@ -293,7 +357,7 @@ pub fn commands(clients: &Clients, topics: &Topics, partitions: i32, replication
     let rules = topics.rules();
     let lines = rules.iter().map(create).chain(topics.inputs.iter().map(reads));
     let lines = lines.chain([&topics.alerts, &topics.experience, &topics.dlq].map(writes));
-    let lines = lines.chain([&topics.images, &topics.journal].map(keeps));
+    let lines = lines.chain(topics.state().map(keeps));
     lines
         .chain([
             grant(format!("--group {group}"), &["Read"]),
@@ -329,22 +393,35 @@ mod tests {
             alerts: "alerts".to_owned(),
             experience: "experience".to_owned(),
             dlq: "dlq".to_owned(),
+            policies: vec![Repartition::Auto, Repartition::Auto],
             images: "images".to_owned(),
             journal: "journal".to_owned(),
+            repartition: Some("repartition".to_owned()),
         }
     }
 
     #[test]
-    fn every_topic_must_exist_with_one_count() {
+    fn inputs_with_another_number_of_partitions_go_through_the_repartition_topic_unless_told_otherwise() {
         let topics = topics();
         let mut counts: BTreeMap<String, i32> = topics.all().map(|topic| (topic.to_owned(), 4)).collect();
-        assert_eq!(common_count(&topics, &counts), Ok(4));
+        let direct = Layout { partitions: 4, outbound: Vec::new() };
+        assert_eq!(layout(&topics, &counts), Ok(direct));
         counts.insert("in.b".to_owned(), 3);
-        counts.remove("images");
-        let problems = common_count(&topics, &counts).expect_err("two problems");
-        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(layout(&topics, &counts), Ok(Layout { partitions: 4, outbound: vec![(1, 3)] }));
+        let always = Topics { policies: vec![Repartition::Always, Repartition::Auto], ..topics.clone() };
+        assert_eq!(layout(&always, &counts), Ok(Layout { partitions: 4, outbound: vec![(0, 4), (1, 3)] }));
+        let never = Topics { policies: vec![Repartition::Never, Repartition::Never], ..topics.clone() };
+        let problems = layout(&never, &counts).expect_err("one problem");
+        assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with("in.b: has 3 partitions"));
-        assert!(problems[1].starts_with("images: does not exist"));
+        counts.insert("journal".to_owned(), 5);
+        counts.remove("images");
+        let problems = layout(&topics, &counts).expect_err("two problems");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("images: does not exist"));
+        assert!(problems[1].starts_with("journal: has 5 partitions"));
+        assert_eq!(topics.partitions(&BTreeMap::from([("in.b".to_owned(), 3)]), 0), Some(3));
+        assert_eq!(topics.partitions(&BTreeMap::from([("in.b".to_owned(), 3)]), 6), Some(6));
     }
 
     #[test]

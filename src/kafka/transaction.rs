@@ -62,11 +62,11 @@ pub(super) struct Outgoing<'a> {
     pub(super) is_traced: bool,
 }
 
-/// Offsets of one partition, all sources, with their metadata.
+/// Offsets of what the owner of a partition reads, with their metadata.
 #[derive(Debug)]
 pub(super) struct Positions<'a> {
-    pub(super) partition: i32,
-    pub(super) offsets: Vec<(&'a str, i64)>,
+    /// Topic, partition, next offset.
+    pub(super) offsets: Vec<(&'a str, i32, i64)>,
     pub(super) metadata: &'a str,
 }
 
@@ -318,8 +318,8 @@ impl Transactions {
 fn offsets(positions: &[Positions<'_>]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for position in positions {
-        for (topic, offset) in &position.offsets {
-            let mut element = list.add_partition(topic, position.partition);
+        for (topic, partition, offset) in &position.offsets {
+            let mut element = list.add_partition(topic, *partition);
             element.set_offset(Offset::Offset(*offset))?;
             element.set_metadata(position.metadata);
         }

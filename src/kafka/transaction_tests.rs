@@ -73,7 +73,7 @@ fn transact(transactions: &Transactions, member: &BaseConsumer) -> Ended {
     if let Err(ended) = transactions.send(record) {
         return ended;
     }
-    let positions = Positions { partition: 0, offsets: vec![("in", 1)], metadata: "m" };
+    let positions = Positions { offsets: vec![("in", 0, 1)], metadata: "m" };
     transactions.commit(&[positions], member.group_metadata().as_ref())
 }
 

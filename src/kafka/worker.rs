@@ -72,8 +72,9 @@ impl<'a> Worker<'a> {
         let transactions = Transactions::init(&shell.clients, instance, index, shell.waits(), &mut || {
             shell.go_on(index, "initialising transactions")
         })?;
+        let plan = shell.plan();
         Ok(Self {
-            member: Member::join(&shell.clients, index, &shell.topics.inputs)?,
+            member: Member::join(&shell.clients, index, &plan)?,
             fetch,
             transactions: Some(transactions),
             owned: BTreeMap::new(),
@@ -86,7 +87,7 @@ impl<'a> Worker<'a> {
             shown: Instant::now(),
             queries: sync_channel(QUERIES_MAX),
             shell,
-            plan: shell.plan(),
+            plan,
             index,
             instance: instance.to_owned(),
         })
@@ -149,7 +150,7 @@ impl<'a> Worker<'a> {
                 self.member.acknowledge_revoked()
             }
             Rebalance::Assigned(assigned) => {
-                let partitions = assignment::co_owned(&self.shell.topics.inputs, &assigned).map_err(Error::Refused)?;
+                let partitions = assignment::co_owned(self.member.direct(), &assigned).map_err(Error::Refused)?;
                 self.member.acknowledge_assigned()?;
                 self.take_over(&partitions)
             }
@@ -171,36 +172,39 @@ impl<'a> Worker<'a> {
             return Ok(0);
         }
         let mut fetched = 0;
-        for source in 0..self.shell.topics.inputs.len() {
-            if self.wants(source) {
-                fetched += self.fetch_source(source)?;
+        for topic in 0..self.plan.topics().count() {
+            if self.wants(topic) {
+                fetched += self.fetch_topic(topic)?;
             }
         }
         Ok(fetched)
     }
 
     /// A topic is not polled while one of its queues is full, unless a partition has to wait for just this topic.
-    fn wants(&self, source: usize) -> bool {
-        let is_full = self.owned.values().any(|owned| owned.queue.is_full(source));
-        !is_full || self.owned.values().any(|owned| owned.waits_for(source))
+    fn wants(&self, topic: usize) -> bool {
+        let reads =
+            || self.owned.values().flat_map(|owned| self.plan.sources_of(topic).map(move |source| (owned, source)));
+        !reads().any(|(owned, source)| owned.is_full(source)) || reads().any(|(owned, source)| owned.waits_for(source))
     }
 
-    fn fetch_source(&mut self, source: usize) -> Result<usize, Error> {
+    fn fetch_topic(&mut self, topic: usize) -> Result<usize, Error> {
         for fetched in 0..FETCH_RUN {
-            match self.fetch.poll(source, Duration::ZERO)? {
+            match self.fetch.poll(topic, Duration::ZERO)? {
                 Fetched::Record(message) => {
-                    if let Some(owned) = self.owned.get_mut(&message.partition()) {
-                        owned.push(source, message);
+                    let (owner, source) = self.plan.reader_of((topic, message.partition()));
+                    if let Some(owned) = self.owned.get_mut(&owner) {
+                        owned.push(&self.plan, source, message);
                     }
                 }
                 Fetched::End(partition) => {
-                    if let Some(owned) = self.owned.get_mut(&partition) {
+                    let (owner, source) = self.plan.reader_of((topic, partition));
+                    if let Some(owned) = self.owned.get_mut(&owner) {
                         owned.reached_end(source, true);
                     }
                 }
                 Fetched::Nothing => return Ok(fetched),
                 Fetched::OutOfRange => {
-                    self.truncated(source)?;
+                    self.truncated(topic)?;
                     return Ok(fetched);
                 }
             }
@@ -218,7 +222,7 @@ impl<'a> Worker<'a> {
             while fed < room {
                 let run = FEED_RUN.min(room - fed);
                 let taken: Vec<Taken<'_>> = std::iter::from_fn(|| owned.take(wait_max, schemas)).take(run).collect();
-                let records: Vec<_> = taken.iter().map(|taken| taken.raw(*index)).collect();
+                let records: Vec<_> = taken.iter().map(Taken::raw).collect();
                 let accepted = owned.partition.records(&records);
                 fed += accepted;
                 forced += taken.iter().take(accepted).filter(|taken| taken.is_forced).count();
@@ -232,7 +236,7 @@ impl<'a> Worker<'a> {
             }
             waiting.extend(owned.changed_wait().map(|id| (*index, id)));
         }
-        if fed > 0 {
+        if fed > 0 || self.owned.values().any(|owned| owned.untold_mark().is_some()) {
             self.begun.get_or_insert_with(Instant::now);
             self.inputs += fed;
         }
@@ -326,12 +330,17 @@ impl<'a> Worker<'a> {
         }
         self.shown = Instant::now();
         for (index, owned) in &self.owned {
-            let (partition, inputs) = (&owned.partition, &self.shell.topics.inputs);
-            // Not shown before the end of a topic is known: no lag and unknown lag are different things.
-            let lag = inputs.iter().enumerate().zip(owned.positions()).filter_map(|((source, topic), next)| {
-                let end = self.fetch.end(source, *index)?;
-                Some((topic.clone(), end.saturating_sub(next).max(0)))
-            });
+            let partition = &owned.partition;
+            let mut lag: BTreeMap<&str, i64> = BTreeMap::new();
+            for (source, place, next) in owned.positions() {
+                // Not shown before the end of a topic is known: no lag and unknown lag are different things.
+                let Some(end) = self.fetch.end(place) else { continue };
+                // What is not for the engine takes offsets, too: marks, and those of transactions.
+                let ends_with_marks = owned.is_inbound(source) && owned.has_read(source);
+                let records = if ends_with_marks { 0 } else { end.saturating_sub(next).max(0) };
+                *lag.entry(self.plan.topic(place.0)).or_default() += records;
+            }
+            let lag = lag.into_iter().map(|(topic, lag)| (topic.to_owned(), lag));
             let (lag, open_alerts) = (lag.collect(), partition.engine().open_alerts());
             self.shell.status.update(*index, |status| {
                 status.lag = lag;

@@ -151,6 +151,8 @@ pub enum TermKind {
     Feature,
     /// Of a card: the case that is average in everything.
     Average,
+    /// The step that a journey waits for.
+    Step,
 }
 
 impl TermKind {
@@ -166,6 +168,7 @@ impl TermKind {
             Self::Rhythm => "rhythm",
             Self::Feature => "feature",
             Self::Average => "average",
+            Self::Step => "step",
         }
     }
 }
@@ -183,7 +186,8 @@ pub struct Evidence {
     pub occurred_at: Timestamp,
     /// What it adds to the figure `after`, in the figure's unit.
     pub contribution: Micro,
-    /// Of a risk: what the line measures, and the promise or measure it is about.
+    /// Of a risk: what the line measures, and the promise or measure it is about. Of a journey: the step it waits for
+    /// (`<journey>.<step>`; of a journey without steps its name).
     pub term: Option<(TermKind, Option<Name>)>,
     /// Of a feature: its value.
     pub value: Option<FeatureValue>,
@@ -252,6 +256,8 @@ pub struct AlertChange {
     pub item: Option<Item>,
     /// The configured outcome it warns of.
     pub outcome: Option<Name>,
+    /// The journey that stalled.
+    pub journey: Option<Name>,
     /// Its chance, by the outcome's card.
     pub chance: Option<Chance>,
     /// Why it ended, when it did.

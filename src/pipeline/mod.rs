@@ -5,15 +5,17 @@
 //! `rollback` when it aborted.
 
 mod about;
+mod forward;
 mod limits;
 pub mod merge;
 mod murmur;
 mod observed;
 mod partition;
+mod reads;
 mod score;
 mod staged;
 
-use crate::codec::encode::Vocabulary;
+use crate::codec::encode::{Format, Vocabulary};
 use crate::codec::{self, Code, RawRecord, Rejection};
 use crate::engine;
 use crate::journal::{Identity, ImagePolicy, SettingsOf};
@@ -24,13 +26,15 @@ use std::sync::Arc;
 
 pub use crate::journal::ImagesDue;
 pub use about::{due_moments, item_id, segment_texts};
+pub use forward::{Forwarded, Origin};
 pub use murmur::partition_of;
 pub use observed::{Observed, ObservedAlert};
 pub use partition::{Fate, Partition};
+pub use reads::{Place, RepartitionTopic};
 pub use staged::{DeadLetter, Keyed, Pending, Staged};
 
 /// What every partition of a run shares. Built by `config`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The inputs.
     pub inputs: Vec<codec::Input>,
@@ -50,8 +54,12 @@ pub struct Plan {
     pub settings_of: SettingsOf,
     /// Bounds of this stage.
     pub bounds: Bounds,
-    /// Number of partitions of every topic: for the key check; 0 = not checked (files).
+    /// How alerts and experience changes are written; decides nothing of what they say.
+    pub output: Format,
+    /// Number of partitions of every topic of ours: for the key check; 0 = not checked (files).
     pub partitions: i32,
+    /// Where records go on to the partition of their customer; none where all inputs forbid it, and for files.
+    pub repartition: Option<RepartitionTopic>,
 }
 
 impl Plan {
@@ -93,12 +101,14 @@ impl Plan {
             scorer: Arc::clone(&self.scorer),
             configuration: canonical.into(),
             config_hash: hash64(canonical.as_bytes()),
+            repartition: None,
+            output: self.output.clone(),
             ..*self
         })
     }
 
     fn identity(&self, partition: i32) -> Identity {
-        let sources = self.sources.iter().map(|(name, _)| name.clone()).collect();
+        let sources = self.source_names(partition);
         let configuration = Arc::clone(&self.configuration);
         Identity { partition, sources, config_hash: self.config_hash, configuration }
     }
@@ -126,7 +136,7 @@ impl Vocabulary for Plan {
     }
 
     fn source(&self, source: u16) -> &str {
-        self.sources.get(usize::from(source)).map_or("", |(name, _)| name.as_str())
+        self.topic(usize::from(source))
     }
 
     fn reads_files(&self) -> bool {

@@ -2,7 +2,7 @@
 //! commit, forgotten on rollback.
 
 use crate::codec::Code;
-use crate::engine::Limit;
+use crate::engine::{Limit, Move};
 use crate::model::{AlertChange, Channel, Micro, Name, Phase, Severity, Timestamp};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,6 +41,15 @@ impl ObservedAlert {
     }
 }
 
+impl Observed {
+    pub(super) fn refuse(&mut self, limit: Limit) {
+        match self.refused.iter_mut().find(|(known, _)| *known == limit) {
+            Some((_, count)) => *count += 1,
+            None => self.refused.push((limit, 1)),
+        }
+    }
+}
+
 /// Counts and readings of one transaction of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
@@ -70,6 +79,8 @@ pub struct Observed {
     pub items_dropped: u64,
     /// Scores that cards gave: outcome, and log-odds.
     pub card_scores: Vec<(Name, Micro)>,
+    /// Moves of customers on journeys.
+    pub moves: Vec<Move>,
     /// Promises kept: which, and after how many ms.
     pub kept: Vec<(Name, i64)>,
 }

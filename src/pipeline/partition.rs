@@ -2,8 +2,8 @@
 
 use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
-use super::{Observed, ObservedAlert, Plan, about, limits};
-use crate::codec::encode;
+use super::{Forwarded, Observed, ObservedAlert, Plan, about, limits};
+use crate::codec::encode::Message;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
 use crate::journal::{Book, Counters, ImagesDue, Meta, Restored, Restorer};
@@ -25,6 +25,8 @@ pub enum Fate {
     Refused(Limit),
     /// Rejected; it is among the staged dead letters. Look at [`Partition::stop_reason`] after it.
     Dlq(Code),
+    /// Sent on to the partition of its customer.
+    Repartitioned,
 }
 
 /// What a customer's part of the current transaction comes to on the experience topic.
@@ -49,14 +51,16 @@ pub struct Partition {
     /// Places in `experience` by customer.
     experience_index: HashTable<usize>,
     dlq: Vec<DeadLetter>,
-    dlq_bytes: usize,
+    forwarded: Vec<Forwarded>,
+    /// Of dead letters and records that go on.
+    raw_bytes: usize,
     inputs: u64,
     observed: Observed,
     experience_muted: bool,
     /// Scratch for text scoring.
     texts: Texts,
     /// Scratch for outputs.
-    json: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl Partition {
@@ -64,9 +68,10 @@ impl Partition {
     /// neither journal nor images are made.
     #[must_use]
     pub fn new(plan: Arc<Plan>, scorer: Arc<Scorer>, partition: i32, epoch: u64, journalled: bool) -> Self {
-        let meta = Meta { epoch, positions: vec![None; plan.sources.len()], ..Meta::default() };
+        let identity = plan.identity(partition);
+        let meta = Meta { epoch, positions: vec![None; identity.sources.len()], ..Meta::default() };
         let engine = Engine::new(Arc::clone(&plan.settings));
-        let book = Book::new(plan.identity(partition), plan.image_policy(), meta);
+        let book = Book::new(identity, plan.image_policy(), meta);
         Self::of(plan, scorer, partition, journalled, engine, book)
     }
 
@@ -96,12 +101,13 @@ impl Partition {
             experience: Vec::new(),
             experience_index: HashTable::new(),
             dlq: Vec::new(),
-            dlq_bytes: 0,
+            forwarded: Vec::new(),
+            raw_bytes: 0,
             inputs: 0,
             observed: Observed::default(),
             experience_muted: false,
             texts: Texts::default(),
-            json: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -154,14 +160,16 @@ impl Partition {
     /// half a kilobyte.
     pub fn accept(&mut self, raw: &RawRecord<'_>, decoded: &mut Result<Touchpoint<'_>, Rejection>) -> Fate {
         self.inputs += 1;
+        let (source, offset) = raw.read_at();
         let meta = self.book.meta_mut();
-        if let Some(position) = meta.positions.get_mut(usize::from(raw.position.source)) {
-            *position = Some(raw.position.offset.saturating_add(1));
+        if let Some(position) = meta.positions.get_mut(usize::from(source)) {
+            *position = Some(offset.saturating_add(1));
         }
         meta.clock = meta.clock.max(raw.recorded_at);
         let fate = match decoded {
-            Ok(touchpoint) => match self.at_home(raw, touchpoint) {
-                Ok(()) => self.touchpoint(raw, touchpoint),
+            Ok(touchpoint) => match self.plan.destination(raw, touchpoint, self.number) {
+                Ok(None) => self.touchpoint(raw, touchpoint),
+                Ok(Some(partition)) => self.forward(raw, partition),
                 Err(rejection) => self.reject(raw, &rejection),
             },
             Err(rejection) => self.reject(raw, rejection),
@@ -170,17 +178,15 @@ impl Partition {
         fate
     }
 
-    /// Whether the customer belongs on this partition.
-    fn at_home(&self, raw: &RawRecord<'_>, touchpoint: &Touchpoint<'_>) -> Result<(), Rejection> {
-        let partitions = self.plan.partitions;
-        if partitions > 0 {
-            let home = self.plan.home(raw, touchpoint, partitions);
-            if home != self.number {
-                let detail = format!("the customer belongs on partition {home} of {partitions} (murmur2)");
-                return Err(Rejection { code: Code::ForeignPartition, detail });
+    fn forward(&mut self, raw: &RawRecord<'_>, partition: i32) -> Fate {
+        match Forwarded::of(&self.plan, raw, partition) {
+            Ok(forwarded) => {
+                self.raw_bytes += forwarded.bytes();
+                self.forwarded.push(forwarded);
+                Fate::Repartitioned
             }
+            Err(rejection) => self.reject(raw, &rejection),
         }
-        Ok(())
     }
 
     fn touchpoint(&mut self, raw: &RawRecord<'_>, touchpoint: &mut Touchpoint<'_>) -> Fate {
@@ -297,6 +303,7 @@ impl Partition {
                 Output::Scored(outcome, score) => self.observed.card_scores.push((outcome, score)),
                 Output::RuleSkipped(rule) => *self.observed.rules_skipped.entry(rule).or_default() += 1,
                 Output::ItemDropped => self.observed.items_dropped += 1,
+                Output::Moved(of) => self.observed.moves.push(*of),
                 Output::Kept(promise, wait_ms) => self.observed.kept.push((promise, wait_ms)),
             }
         }
@@ -337,7 +344,7 @@ impl Partition {
     fn reject(&mut self, raw: &RawRecord<'_>, rejection: &Rejection) -> Fate {
         *self.observed.rejected.entry(rejection.code).or_default() += 1;
         let letter = DeadLetter::of(&self.plan, raw, rejection);
-        self.dlq_bytes += letter.bytes();
+        self.raw_bytes += letter.bytes();
         self.dlq.push(letter);
         Fate::Dlq(rejection.code)
     }
@@ -350,13 +357,11 @@ impl Partition {
             Fate::Duplicate => counters.duplicate += 1,
             Fate::Refused(_) => counters.refused += 1,
             Fate::Dlq(_) => counters.dlq += 1,
+            Fate::Repartitioned => counters.repartitioned += 1,
         }
         limits::count(limiter, matches!(fate, Fate::Dlq(_)));
         if let Fate::Refused(limit) = fate {
-            match self.observed.refused.iter_mut().find(|(known, _)| *known == limit) {
-                Some((_, count)) => *count += 1,
-                None => self.observed.refused.push((limit, 1)),
-            }
+            self.observed.refuse(limit);
         }
     }
 
@@ -378,8 +383,8 @@ impl Partition {
     pub fn pending(&self) -> Pending {
         Pending {
             inputs: self.inputs,
-            outputs: (self.alerts.len() + self.experience.len() + self.dlq.len()) as u64,
-            bytes: self.book.entry_bytes() + self.dlq_bytes,
+            outputs: (self.alerts.len() + self.experience.len() + self.dlq.len() + self.forwarded.len()) as u64,
+            bytes: self.book.entry_bytes() + self.raw_bytes,
         }
     }
 
@@ -393,17 +398,21 @@ impl Partition {
         }));
         let plan = self.plan.as_ref();
         for alert in self.alerts.drain(..) {
-            let value = json(&mut self.json, |out| encode::alert(&alert, plan, out));
-            staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value) });
+            let Message { value, headers } = plan.output.alert(&alert, plan, &mut self.scratch);
+            staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value), headers });
         }
         for (key, published) in self.experience.drain(..) {
-            let value = match published {
-                Published::Change(change) => Some(json(&mut self.json, |out| encode::experience(&change, plan, out))),
-                Published::Gone => None,
+            let (value, headers) = match published {
+                Published::Change(change) => {
+                    let Message { value, headers } = plan.output.experience(&change, plan, &mut self.scratch);
+                    (Some(value), headers)
+                }
+                Published::Gone => (None, Vec::new()),
             };
-            staged.experience.push(Keyed { key, value });
+            staged.experience.push(Keyed { key, value, headers });
         }
         staged.dlq.append(&mut self.dlq);
+        staged.forwarded.append(&mut self.forwarded);
         if self.journalled {
             self.book.stage(&self.engine, due, &mut staged.journal, &mut staged.images);
         }
@@ -435,7 +444,8 @@ impl Partition {
         self.experience.clear();
         self.experience_index.clear();
         self.dlq.clear();
-        self.dlq_bytes = 0;
+        self.forwarded.clear();
+        self.raw_bytes = 0;
         self.inputs = 0;
         self.observed = Observed::default();
     }
@@ -480,12 +490,4 @@ impl Partition {
     pub const fn book(&self) -> &Book {
         &self.book
     }
-}
-
-/// The bytes of an output, made in `scratch` so that they are allocated once and to size.
-#[expect(clippy::expect_used, reason = "plain structs into memory: there is nothing that can fail")]
-fn json(scratch: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Vec<u8> {
-    scratch.clear();
-    encode(scratch).expect("a change has a JSON form");
-    scratch.as_slice().into()
 }

@@ -1,6 +1,6 @@
 //! What one partition adds to a transaction, ready to be written.
 
-use super::{Observed, Plan};
+use super::{Forwarded, Observed, Plan};
 use crate::codec::encode::{self, Vocabulary as _};
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::journal::ImageRecord;
@@ -19,8 +19,10 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub struct Keyed {
     /// Customer id.
     pub key: Arc<str>,
-    /// JSON; none = tombstone.
+    /// In the form of [`Plan::output`]; none = tombstone.
     pub value: Option<Vec<u8>>,
+    /// Headers of that form.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A rejected record as it was read, with the reason in its headers.
@@ -85,6 +87,11 @@ pub struct Staged {
     pub experience: Vec<Keyed>,
     /// For the dead letters, in order.
     pub dlq: Vec<DeadLetter>,
+    /// For the repartition topic, in order.
+    pub forwarded: Vec<Forwarded>,
+    /// To tell every partition of the repartition topic: whether all there is to go through it has done so by now. None
+    /// when it is known. The shell's to set.
+    pub caught_up: Option<bool>,
     /// For the journal, in order; each ≤ 512 KiB.
     pub journal: Vec<Vec<u8>>,
     /// For the images topic; the checkpoint is last.
@@ -105,6 +112,8 @@ impl Staged {
         self.alerts.clear();
         self.experience.clear();
         self.dlq.clear();
+        self.forwarded.clear();
+        self.caught_up = None;
         self.journal.clear();
         self.images.clear();
         self.offsets.clear();
@@ -118,8 +127,8 @@ impl Staged {
 pub struct Pending {
     /// Records read.
     pub inputs: u64,
-    /// Alerts, experience changes and dead letters to write.
+    /// Alerts, experience changes, dead letters and records that go on, to write.
     pub outputs: u64,
-    /// Bytes of journal entries and dead letters.
+    /// Bytes of journal entries, dead letters and records that go on.
     pub bytes: usize,
 }

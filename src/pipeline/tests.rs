@@ -1,5 +1,6 @@
 use super::score::{Texts, score};
 use super::*;
+use crate::codec::Via;
 use crate::config::Config;
 use crate::engine::Limit;
 use crate::model::{ItemType, Micro, Position, SignalSource, Timestamp};
@@ -167,10 +168,95 @@ fn no_touchpoint_makes_a_customer_larger_than_the_limit() {
     assert!(refused > 300 && bytes(&partition) > limit - 400, "{refused}, {}", bytes(&partition));
 }
 
+/// The plan of partitions of which there are 4, and a customer of partition 3.
+fn elsewhere(text: &str) -> (Arc<Plan>, String) {
+    let topic = RepartitionTopic { name: "through".into(), outbound: vec![(1, 2)] };
+    let plan = Plan { repartition: Some(topic), ..Arc::unwrap_or_clone(plan(text, 4)) };
+    (Arc::new(plan), customer_of(3))
+}
+
+fn customer_of(partition: i32) -> String {
+    (0..).map(|n| format!("c{n}")).find(|id| partition_of(id.as_bytes(), 4) == partition).unwrap()
+}
+
+struct Given(Vec<(&'static str, &'static [u8])>);
+
+impl codec::Headers for Given {
+    fn at(&self, index: usize) -> Option<(&str, &[u8])> {
+        self.0.get(index).copied()
+    }
+}
+
 #[test]
-fn keys_of_other_partitions_are_rejected_with_their_origin() {
-    let plan = plan("", 4);
-    let customer = (0..).map(|n| format!("c{n}")).find(|id| partition_of(id.as_bytes(), 4) != 0).unwrap();
+fn records_of_other_partitions_go_on_once_with_all_they_had_and_their_origin() {
+    let (plan, customer) = elsewhere("[pipeline]\nrecord_bytes_max = 1000000");
+    let mut partition = partition(&plan);
+    let record = json(&customer, 1, NOON, "");
+    let headers = Given(vec![("own", b"1"), ("touchline.retries", b"2"), ("touchline.origin", b"forged:0:0:0")]);
+    let direct = RawRecord { key: Some(b"k"), headers: Some(&headers), ..raw(5, &record) };
+    assert_eq!(partition.record(&direct), Fate::Repartitioned);
+    // Of a topic whose records all go on, those of the own partition, too; each of its partitions is a source.
+    let position = Position { source: 1, partition: 1, offset: 9 };
+    let own = json(&customer_of(0), 2, NOON, "");
+    assert_eq!(partition.record(&RawRecord { position, via: Via::Outbound(4), ..raw(0, &own) }), Fate::Repartitioned);
+    let large = json(&customer, 3, NOON, "") + &" ".repeat(950_000);
+    assert_eq!(partition.record(&raw(6, &large)), Fate::Dlq(Code::TooLarge));
+    let mut staged = Staged::default();
+    partition.stage(ImagesDue::Due, &mut staged);
+    let [first, second] = staged.forwarded.as_slice() else { panic!("{:?}", staged.forwarded) };
+    assert_eq!((first.partition, first.key.as_deref()), (3, Some(b"k".as_slice())));
+    assert_eq!(first.value.as_deref(), Some(record.as_bytes()));
+    let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let origin = header("touchline.origin", &format!("web:0:5:{NOON}"));
+    assert_eq!(first.headers, [header("own", "1"), header("touchline.retries", "2"), origin]);
+    assert_eq!((second.partition, second.headers[0].1.as_slice()), (0, format!("support:1:9:{NOON}").as_bytes()));
+    assert_eq!(staged.offsets, [(0, 7), (4, 10)]);
+    assert_eq!(partition.book().meta().counters.repartitioned, 2);
+    partition.rollback();
+    partition.stage(ImagesDue::Due, &mut staged);
+    assert_eq!(staged.forwarded, []);
+}
+
+#[test]
+fn records_that_came_through_the_repartition_topic_keep_their_origin_and_go_no_further() {
+    let (plan, customer) = elsewhere("");
+    let at = |number| Partition::new(Arc::clone(&plan), Arc::new(Scorer::new()), number, 7, true);
+    let origin = plan.origin(format!("support:1:9:{NOON}").as_bytes()).unwrap();
+    assert_eq!(origin.position, Position { source: 1, partition: 1, offset: 9 });
+    assert_eq!(origin.recorded_at, Some(Timestamp(NOON)));
+    let detractor = r#","rating":{"instrument":"nps","value":0,"min":0,"max":10}"#;
+    let record = json(&customer, 1, NOON, detractor);
+    let came = RawRecord { position: origin.position, via: Via::Inbound(2, 40), ..raw(0, &record) };
+    let (mut three, mut staged) = (at(3), Staged::default());
+    assert_eq!(three.record(&came), Fate::Applied);
+    three.stage(ImagesDue::Due, &mut staged);
+    assert_eq!(staged.offsets, [(2, 41)]);
+    let alert = String::from_utf8(staged.alerts[0].value.clone().unwrap()).unwrap();
+    assert!(alert.contains(r#""topic":"support","partition":1,"offset":9"#), "{alert}");
+    // Whoever has another number of partitions sent it here.
+    let mut one = at(1);
+    assert_eq!(one.record(&came), Fate::Dlq(Code::ForeignPartition));
+    for header in ["", "support", "support:1:9", "support:x:9:1", "nowhere:1:9:1", "support:1:9:x"] {
+        assert_eq!(plan.origin(header.as_bytes()), None, "{header}");
+    }
+    let position = Position { source: 2, partition: 1, offset: 41 };
+    assert_eq!(
+        one.record(&RawRecord { position, via: Via::Inbound(2, 41), ..raw(0, &record) }),
+        Fate::Dlq(Code::Unmapped)
+    );
+    one.stage(ImagesDue::Due, &mut staged);
+    let origins = staged.dlq.iter().map(|letter| (&letter.headers[3].1, &letter.headers[5].1));
+    assert!(
+        origins.eq([(&"support".to_owned(), &"9".to_owned()), (&"through".to_owned(), &"41".to_owned())]),
+        "{:?}",
+        staged.dlq
+    );
+}
+
+#[test]
+fn inputs_that_forbid_it_reject_records_of_other_partitions_with_their_origin() {
+    let input = "[[input]]\nname = \"t\"\nformat = \"touchpoint-json\"\nrepartition = \"never\"";
+    let (plan, customer) = elsewhere(input);
     let mut partition = partition(&plan);
     let record = json(&customer, 1, NOON, "");
     assert_eq!(partition.record(&raw(5, &record)), Fate::Dlq(Code::ForeignPartition));

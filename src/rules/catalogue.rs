@@ -1,7 +1,8 @@
 //! What each kind of touchpoint means. Filled from `config/catalogue.toml` by `config`; pure data here.
 
+use super::journeys::{self, Journey, JourneyEntry};
 use super::promises::{Direction, Opening, OpeningEntry, Promise, PromiseEntry};
-use crate::model::{Actor, Contact, Micro, Name, time::Span};
+use crate::model::{Actor, Contact, Micro, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -70,7 +71,7 @@ pub struct Kind {
     pub follow_up: bool,
     /// Journey it starts.
     pub starts: Option<String>,
-    /// Journeys it completes.
+    /// Journeys it ends, wherever they stand.
     pub completes: Vec<String>,
     /// Points of frustration; see `frustration_burst`.
     pub frustration: Option<Micro>,
@@ -100,14 +101,6 @@ pub struct Kind {
     pub description: Option<String>,
 }
 
-/// A journey with a time limit, such as checkout: 60 minutes from start to completion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Journey {
-    /// Longest time from start to completion before `journey_stalled`.
-    pub deadline: Span,
-}
-
 /// The whole catalogue, as in TOML: `[kinds.<name>]`, `[journeys.<name>]`, `[promises.<name>]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -127,10 +120,10 @@ pub struct KindEntry {
     pub kind: Kind,
     /// `kind.stage`.
     pub stage: Option<Name>,
-    /// `kind.starts` with its deadline in ms.
-    pub starts: Option<(Name, i64)>,
-    /// `kind.completes`.
-    pub completes: Vec<Name>,
+    /// `kind.starts`.
+    pub starts: Option<Name>,
+    /// Journeys it moves on: to a step, or (`kind.completes`) to the end.
+    pub passes: Vec<(Name, Option<Name>)>,
     /// `kind.opens`.
     pub opens: Vec<OpeningEntry>,
     /// `kind.keeps`.
@@ -144,6 +137,7 @@ pub struct KindEntry {
 pub struct Catalogue {
     kinds: BTreeMap<Name, KindEntry>,
     promises: BTreeMap<Name, PromiseEntry>,
+    journeys: BTreeMap<Name, JourneyEntry>,
     names: BTreeMap<Name, String>,
 }
 
@@ -156,9 +150,7 @@ impl Catalogue {
     pub fn new(file: &CatalogueFile) -> Result<Self, Vec<(String, String)>> {
         let mut catalogue = Self::default();
         let mut problems = Vec::new();
-        for journey in file.journeys.keys() {
-            catalogue.intern(journey, &format!("journeys.{journey}"), &mut problems);
-        }
+        catalogue.take_journeys(file, &mut problems);
         catalogue.take_promises(file, &mut problems);
         for (name, kind) in &file.kinds {
             let path = format!("kinds.{name}");
@@ -173,18 +165,9 @@ impl Catalogue {
                     problems.push((format!("{path}.{key}"), "must lie between 0 and 100".into()));
                 }
             }
-            let mut journey = |key: &str, name: &String| {
-                let found = file.journeys.get(name).map(|journey| (Name::of(name), journey.deadline.0));
-                if found.is_none() {
-                    let known: Vec<&str> = file.journeys.keys().map(String::as_str).collect();
-                    let hint = format!("no journey \"{name}\"; known: {}", known.join(", "));
-                    problems.push((format!("{path}.{key}"), hint));
-                }
-                found
-            };
-            let starts = kind.starts.as_ref().and_then(|name| journey("starts", name));
-            let completes =
-                kind.completes.iter().filter_map(|name| journey("completes", name)).map(|(name, _)| name).collect();
+            let reached = journeys::reached(&file.journeys, name, kind.stage.as_deref());
+            let ended = kind.completes.iter().map(|journey| (Name::of(journey), None));
+            let passes = reached.map(|(journey, step)| (journey, Some(step))).chain(ended).collect();
             let stage = kind.stage.as_ref().map(|stage| catalogue.intern(stage, &path, &mut problems));
             let hash = catalogue.intern(name, &path, &mut problems);
             let opens = kind
@@ -195,8 +178,8 @@ impl Catalogue {
             let entry = KindEntry {
                 kind: kind.clone(),
                 stage,
-                starts,
-                completes,
+                starts: kind.starts.as_deref().map(Name::of),
+                passes,
                 opens: opens.collect(),
                 keeps: names(&kind.keeps),
                 breaks: names(&kind.breaks),
@@ -204,6 +187,30 @@ impl Catalogue {
             catalogue.kinds.insert(hash, entry);
         }
         if problems.is_empty() { Ok(catalogue) } else { Err(problems) }
+    }
+
+    /// Takes the journeys in, and checks what kinds say of them.
+    fn take_journeys(&mut self, file: &CatalogueFile, problems: &mut Vec<(String, String)>) {
+        let is_stage = |stage: &str| file.kinds.values().any(|kind| kind.stage.as_deref() == Some(stage));
+        problems.extend(journeys::problems(&file.journeys, &|kind| file.kinds.contains_key(kind), &is_stage));
+        for (name, journey) in &file.journeys {
+            let path = format!("journeys.{name}");
+            let hash = self.intern(name, &path, problems);
+            for step in &journey.steps {
+                self.intern(&journeys::full_name(name, step), &path, problems);
+            }
+            self.journeys.insert(hash, journey.entry(name));
+        }
+        for (name, kind) in &file.kinds {
+            let started = kind.starts.iter().map(|journey| ("starts", journey));
+            for (key, journey) in started.chain(kind.completes.iter().map(|journey| ("completes", journey))) {
+                if !file.journeys.contains_key(journey) {
+                    let known: Vec<&str> = file.journeys.keys().map(String::as_str).collect();
+                    let hint = format!("no journey \"{journey}\"; known: {}", known.join(", "));
+                    problems.push((format!("kinds.{name}.{key}"), hint));
+                }
+            }
+        }
     }
 
     /// Takes the promises in, and checks what kinds say of them.
@@ -271,6 +278,12 @@ impl Catalogue {
     #[must_use]
     pub fn promise(&self, promise: Name) -> Option<&PromiseEntry> {
         self.promises.get(&promise)
+    }
+
+    /// A journey; none when the catalogue does not know it (any more).
+    #[must_use]
+    pub fn journey(&self, journey: Name) -> Option<&JourneyEntry> {
+        self.journeys.get(&journey)
     }
 
     /// All promises, in the order of their hashes.
@@ -350,6 +363,6 @@ mod tests {
             "[kinds.a]\nvalence = -2\nstarts = \"trip\"\n[kinds.b]\nweight = -1\n[journeys.cart]\ndeadline = \"1h\"";
         let problems = Catalogue::new(&toml::from_str(text).unwrap()).unwrap_err();
         let paths: Vec<&str> = problems.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(paths, ["kinds.a.valence", "kinds.a.starts", "kinds.b.weight"]);
+        assert_eq!(paths, ["kinds.a.starts", "kinds.a.valence", "kinds.b.weight"]);
     }
 }

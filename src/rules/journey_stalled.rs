@@ -1,7 +1,7 @@
-//! `journey_stalled`: a journey was started and not completed in its time.
+//! `journey_stalled`: a journey did not go on in its time.
 //!
-//! Checkout 60 minutes, cart 24 hours (`[journeys]` of the catalogue). Found by a timer, with no touchpoint at all;
-//! closed when the journey is completed.
+//! Checkout 60 minutes, cart 24 hours; from one step of an order to the next, what the catalogue says
+//! ([`super::journeys`]). Found by a timer, with no touchpoint at all; closed when the next step is reached, or the end.
 
 use super::{Kind, Lifecycle, Reading, Row, Words, open};
 use crate::model::{Micro, time::HOUR_MS};
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const ROW: Row = Row {
     kind: Kind::JourneyStalled,
     name: "journey_stalled",
-    version: 1,
-    summary: "a journey was started and not completed in its time",
+    version: 2,
+    summary: "a journey did not go on in its time",
 };
 
 /// `[rules.journey_stalled]`.
@@ -28,21 +28,21 @@ impl JourneyStalled {
     #[must_use]
     pub fn words(&self) -> Words {
         Words {
-            opens: "a journey of the catalogue is not completed by its deadline".to_owned(),
-            closes: "the journey is completed".to_owned(),
+            opens: "the next step of a journey of the catalogue, or its end, has not come by its deadline".to_owned(),
+            closes: "a further step is reached, or the end".to_owned(),
         }
     }
 }
 
-/// Reads the rule at the deadline of a journey that has been open for `open_ms`.
+/// Reads the rule when a journey has waited for `waited_ms`, and `deadline_ms` were allowed.
 #[must_use]
-pub fn read(settings: &JourneyStalled, open_ms: i64, deadline_ms: i64) -> Reading {
+pub fn read(settings: &JourneyStalled, waited_ms: i64, deadline_ms: i64) -> Reading {
     let hours = |span_ms| Micro::ratio(span_ms, Micro::SCALE, HOUR_MS);
     Reading {
         verdict: open(&settings.lifecycle),
         figure: "hours_open",
         before: None,
-        after: hours(open_ms),
+        after: hours(waited_ms),
         threshold: hours(deadline_ms),
     }
 }

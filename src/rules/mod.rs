@@ -17,6 +17,7 @@ pub mod frustration_burst;
 pub mod high_effort;
 pub mod indirect_negative;
 pub mod journey_stalled;
+pub mod journeys;
 pub mod lifecycle;
 pub mod outcome_risk;
 pub mod own;

@@ -50,7 +50,8 @@ pub enum Values {
     Fixed(fn() -> Vec<&'static str>),
     /// The names of own rules, at most 32; a series exists once there is a value. They are values of `kind`, too.
     OwnRules,
-    /// One per input topic or partition owned here, or per outcome and tenth; a series exists once there is a value.
+    /// One per input topic or partition owned here, per outcome and tenth, or per way of a journey; a series exists once
+    /// there is a value.
     Assigned,
 }
 
@@ -209,6 +210,7 @@ catalogue! {
     Gauge open_alerts(kind: KINDS) "Alerts open now";
     Counter outcome_readings_total(outcome: ASSIGNED, bucket: ASSIGNED) "Scores that an outcome's card gave, by tenths of the scores it was trained on";
     Counter outcome_reference_readings_total(outcome: ASSIGNED, bucket: ASSIGNED) "The card's own count of such scores, for comparison; does not move";
+    Counter journey_transitions_total(journey: ASSIGNED, from: ASSIGNED, to: ASSIGNED) "Moves of customers on journeys of the catalogue, from step to step; to=stalled: the next step did not come in time";
     Counter items_dropped_total() "Items, journeys, failures, conversations and the like that gave way to newer ones of the same customer (limits.open_items_max)";
     Counter unreadable_attributes_total() "Attributes that should hold a measure or a due moment and do not; they were left out";
     Counter alerts_capped_total() "Alerts not opened because the customer's daily cap was reached";

@@ -2,8 +2,9 @@
 //! status board when somebody scrapes.
 
 use super::Metrics;
-use crate::engine::Settings;
+use crate::engine::{Move, Place, Settings};
 use crate::model::{Channel, Micro, Name};
+use crate::rules::catalogue::Catalogue;
 use crate::status::{Committed, Outcome, PartitionStatus, Signals, State, Status};
 use prometheus::local::LocalHistogram;
 use std::collections::BTreeMap;
@@ -83,6 +84,18 @@ impl Metrics {
         }
     }
 
+    /// Moves are few kinds of ways, and many customers: each way is counted once a commit.
+    fn observe_moves(&self, moves: &[Move], catalogue: &Catalogue) {
+        let mut counts: BTreeMap<(Name, Place, Place), u64> = BTreeMap::new();
+        for of in moves {
+            *counts.entry((of.journey, of.from, of.to)).or_default() += 1;
+        }
+        for ((journey, from, to), count) in counts {
+            let (from, to) = (from.name(catalogue), to.name(catalogue));
+            self.journey_transitions_total(catalogue.text(journey), from, to).inc_by(count);
+        }
+    }
+
     fn observe_cards(&self, scores: &[(Name, Micro)], settings: &Settings) {
         let mut counts: BTreeMap<(&str, usize), u64> = BTreeMap::new();
         for (outcome, score) in scores {
@@ -104,6 +117,7 @@ impl Signals for Metrics {
         }
         self.observe_scores(&observed.scores);
         self.observe_cards(&observed.card_scores, committed.settings);
+        self.observe_moves(&observed.moves, &committed.settings.catalogue);
         let indexes = self.experience_index();
         observed.indexes.iter().for_each(|index| indexes.observe(*index as f64));
         let latencies = self.touchpoint_to_alert_seconds();
@@ -205,6 +219,15 @@ mod tests {
                 (Name::of("bad_review"), Micro(7)),
                 (Name(1), Micro(7)),
             ],
+            moves: vec![Move {
+                customer_id: "c".into(),
+                journey: Name::of("checkout"),
+                item: None,
+                from: Place::Start,
+                to: Place::Stalled,
+                at: Timestamp(1),
+                waited_ms: 1,
+            }],
             kept: Vec::new(),
         }
     }
@@ -262,6 +285,7 @@ mod tests {
             "outcome_readings_total{bucket=\"0\",outcome=\"bad_review\"} 1",
             "outcome_readings_total{bucket=\"1\",outcome=\"bad_review\"} 1",
             "outcome_reference_readings_total{bucket=\"1\",outcome=\"bad_review\"} 4",
+            "journey_transitions_total{from=\"start\",journey=\"checkout\",to=\"stalled\"} 1",
             "rules_skipped_total{rule=\"worn_out\"} 4",
             "items_dropped_total 8",
             "unreadable_attributes_total 9",

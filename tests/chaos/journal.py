@@ -1,6 +1,6 @@
 """Reads the journal in the format that `src/journal/mod.rs` documents. Shares nothing with the program."""
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Reader:
@@ -65,7 +65,7 @@ def skip_list(reader, read):
 
 
 def touchpoint(reader):
-    """(source, offset) of a touchpoint; the rest is read over."""
+    """(source, offset, partition) of a touchpoint, the last only where it is not the record's own; the rest is read over."""
     flags = reader.uint()
     reader.text()
     reader.hash()
@@ -101,11 +101,12 @@ def touchpoint(reader):
         skip_list(reader, reader.int)
     if flags & 1 << 13:
         skip_list(reader, reader.text)
-    return place
+    partition = reader.int() if flags & 1 << 18 else None
+    return *place, partition
 
 
 def record(data):
-    """Header and the (source, offset) of every touchpoint of a record."""
+    """Header and the (source, offset, partition or none) of every touchpoint of a record."""
     reader = Reader(data)
     head, touchpoints = header(reader), []
     while reader.at < len(data):

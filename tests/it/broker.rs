@@ -364,6 +364,8 @@ fn server_properties(port: u16, controller_port: u16, folder: &Path) -> String {
         ("group.min.session.timeout.ms", "1000".into()),
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000".into()),
         ("auto.create.topics.enable", "false".into()),
+        // Simulated records are older than they would be kept.
+        ("log.retention.ms", "-1".into()),
     ];
     for (key, value) in lines {
         writeln!(text, "{key}={value}").unwrap();

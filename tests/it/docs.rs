@@ -19,9 +19,11 @@ fn the_readme_lists_every_kind_of_alert() {
 }
 
 #[test]
-fn the_readme_shows_the_configuration_of_an_own_topic_that_is_tested() {
-    let config = text("tests/golden/own_topic/config.toml");
-    assert_contains("README.md", &format!("```toml\n{config}```\n"));
+fn the_readme_shows_configurations_that_are_tested() {
+    for case in ["own_topic", "journey_steps"] {
+        let config = text(&format!("tests/golden/{case}/config.toml"));
+        assert_contains("README.md", &format!("```toml\n{config}```\n"));
+    }
 }
 
 #[test]

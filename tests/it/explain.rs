@@ -120,3 +120,45 @@ fn what_is_not_there_is_said() {
     assert_eq!(command(&["--alert", "12"]), Some(2), "not an id");
     assert_eq!(command(&[]), Some(2), "neither alert nor customer");
 }
+
+/// From an order to its delivery, stalled before both steps.
+#[test]
+fn a_customers_path_is_told_step_by_step() {
+    let case = golden().join("journey_steps");
+    let text = explain(&case, &["--customer", "twice"]);
+    let path = "journey order, order o-twice
+    2026-03-02 09:00:00 UTC  start
+    2026-03-04 09:00:00 UTC  stalled, after 2.0 days
+    2026-03-05 09:00:00 UTC  shipping, after 3.0 days
+    2026-03-10 09:00:00 UTC  stalled, after 5.0 days
+    2026-03-11 09:00:00 UTC  delivery, after 6.0 days
+    waits for review
+";
+    assert!(text.contains(path), "{text}");
+    assert!(text.ends_with("stages\n    2026-03-02 09:00:00 UTC  post_purchase\n"), "{text}");
+    let over = explain(&case, &["--customer", "smooth"]);
+    assert!(over.contains("review, after 1.0 days\n\nstages"), "{over}");
+}
+
+#[test]
+fn every_move_on_a_journey_is_written_and_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("moves.jsonl").to_str().unwrap().to_owned();
+    let command = ["replay".to_owned(), "--journeys".to_owned(), file.clone()];
+    let answer = touchline(&command.into_iter().chain(arguments(&golden().join("journey_steps"))).collect::<Vec<_>>());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let text = std::fs::read_to_string(file).unwrap();
+    let moves: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |customer: &str| -> Vec<(&str, &str)> {
+        let own = moves.iter().filter(|of| of["customer_id"] == customer && of["journey"] == "order");
+        own.map(|of| (of["from"].as_str().unwrap(), of["to"].as_str().unwrap())).collect()
+    };
+    assert_eq!(of("smooth"), [("start", "shipping"), ("shipping", "delivery"), ("delivery", "review")]);
+    assert_eq!(of("late"), [("start", "stalled"), ("start", "shipping"), ("shipping", "delivery")]);
+    assert_eq!((of("skips"), of("cancelled")), (vec![("start", "delivery")], vec![("start", "end")]));
+    assert!(
+        answer.stderr.contains("order: start to stalled                 3  2.0 days, 2.0 days, 2.0 days"),
+        "{}",
+        answer.stderr
+    );
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// A configuration whose one input reads Segment's messages with everything a touchpoint has.
-const SEGMENT: &str = r#"
+pub(crate) const SEGMENT: &str = r#"
 [[input]]
 name = "messages"
 format = "segment"
@@ -24,6 +24,8 @@ language = "/properties/language"
 wait_ms = "/properties/wait_ms"
 outcome = "/properties/outcome"
 due_at = "/properties/due_at"
+amount_minor = "/properties/amount_minor"
+currency = "/properties/currency"
 "#;
 
 fn alerts(folder: &Path, name: &str, config: &str, lines: &[Value]) -> Vec<Value> {
@@ -41,6 +43,27 @@ fn alerts(folder: &Path, name: &str, config: &str, lines: &[Value]) -> Vec<Value
     alerts
 }
 
+fn moment(touchpoint: &Value) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(touchpoint["occurred_at"].as_i64().unwrap()).unwrap()
+}
+
+/// A touchpoint as a CloudEvent in the structured mode.
+pub(crate) fn event(touchpoint: &Value) -> Value {
+    let mut data = touchpoint.clone();
+    let mut take = |name: &str| data.as_object_mut().unwrap().remove(name).unwrap();
+    let (id, source, kind, _) = (take("id"), take("source"), take("kind"), take("occurred_at"));
+    let time = moment(touchpoint).to_string();
+    json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": time, "data": data})
+}
+
+/// A touchpoint as a message of Segment, from a device whose clock is an hour fast.
+pub(crate) fn message(touchpoint: &Value) -> Value {
+    let at = moment(touchpoint);
+    let device = (at + jiff::Span::new().hours(1)).to_string();
+    json!({"type": "track", "event": "Something", "messageId": touchpoint["id"], "userId": touchpoint["customer_id"],
+        "timestamp": device, "sentAt": device, "receivedAt": at.to_string(), "properties": touchpoint})
+}
+
 #[test]
 fn json_cloudevents_and_segment_give_the_same_alerts() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,29 +75,12 @@ fn json_cloudevents_and_segment_give_the_same_alerts() {
     let mut touchpoints: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // Segment's messages have no place of their own for these.
     touchpoints.iter_mut().for_each(|touchpoint| drop(touchpoint.as_object_mut().unwrap().remove("rating")));
-    let moment = |touchpoint: &Value| {
-        jiff::Timestamp::from_millisecond(touchpoint["occurred_at"].as_i64().unwrap()).unwrap().to_string()
-    };
-
     let plain = alerts(folder.path(), "plain", "[[input]]\nname = \"x\"\n", &touchpoints);
     assert!(plain.len() > 20, "{}", plain.len());
-    let event = |touchpoint: &Value| {
-        let mut data = touchpoint.clone();
-        let mut take = |name: &str| data.as_object_mut().unwrap().remove(name).unwrap();
-        let (id, source, kind, _) = (take("id"), take("source"), take("kind"), take("occurred_at"));
-        json!({"specversion": "1.0", "id": id, "source": source, "type": kind, "time": moment(touchpoint), "data": data})
-    };
     let events: Vec<Value> = touchpoints.iter().map(event).collect();
     let config = "[[input]]\nname = \"x\"\nformat = \"cloudevents\"\n";
     assert_eq!(alerts(folder.path(), "events", config, &events), plain);
 
-    // The device's clock is an hour fast.
-    let message = |touchpoint: &Value| {
-        let at: jiff::Timestamp = moment(touchpoint).parse().unwrap();
-        let device = (at + jiff::Span::new().hours(1)).to_string();
-        json!({"type": "track", "event": "Something", "messageId": touchpoint["id"], "userId": touchpoint["customer_id"],
-            "timestamp": device, "sentAt": device, "receivedAt": at.to_string(), "properties": touchpoint})
-    };
     let messages: Vec<Value> = touchpoints.iter().map(message).collect();
     assert_eq!(alerts(folder.path(), "messages", SEGMENT, &messages), plain);
 }

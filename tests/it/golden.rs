@@ -230,6 +230,19 @@ const JUDGED: &[(&str, &[Judged])] = &[
             ("quiet", "gone_quiet", "resolved", "info", 10 * DAY),
         ],
     ),
+    (
+        "journey_steps",
+        &[
+            ("waits", "journey_stalled", "opened", "warning", 2 * DAY),
+            ("twice", "journey_stalled", "opened", "warning", 2 * DAY),
+            ("late", "journey_stalled", "opened", "warning", 2 * DAY),
+            ("late", "journey_stalled", "resolved", "warning", 2 * DAY + 12 * HOUR),
+            ("waits", "journey_stalled", "resolved", "warning", 3 * DAY),
+            ("twice", "journey_stalled", "resolved", "warning", 3 * DAY),
+            ("twice", "journey_stalled", "opened", "warning", 8 * DAY),
+            ("twice", "journey_stalled", "resolved", "warning", 9 * DAY),
+        ],
+    ),
     ("own_topic", &[("c-17", "detractor", "opened", "warning", 2 * HOUR)]),
 ];
 

@@ -139,9 +139,20 @@ fn what_run_needs_of_the_brokers_is_tried_beforehand() {
     let text = std::fs::read_to_string(&scene.config).unwrap();
     let both = format!("topics = [\"{0}.web\", \"{0}.more\"]", scene.name);
     std::fs::write(&scene.config, text.replace(&format!("topics = [\"{}.web\"]", scene.name), &both)).unwrap();
-    let answer = touchline(&["check", "--brokers", "--config", &scene.config]);
-    assert_eq!(answer.code, Some(1));
-    assert!(answer.stdout.contains("has 3 partitions, the inputs have 2"), "{}", answer.stdout);
+    let through = format!("ok  {0}.more: 3 partitions; all its records go through {0}-repartition", scene.name);
+    let fit = scene.run(&["check", "--brokers"]);
+    assert!(fit.contains(&through), "{fit}");
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, text.replace("[kafka]", "repartition = \"never\"\n[kafka]")).unwrap();
+    for command in [&["check", "--brokers"][..], &["topics"], &["run"]] {
+        let answer = touchline(&[command, &["--config", &scene.config]].concat());
+        assert_eq!(answer.code, Some(1), "{command:?}");
+        let said = answer.stdout + &answer.stderr;
+        assert!(
+            said.contains(".more: has 3 partitions, topics.alerts and the others of ours have 2; its input"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Scene {
     pub(crate) brokers: &'static str,
     name: String,
     pub(crate) inputs: Vec<String>,
+    /// Partitions of each input.
+    counts: [i32; 4],
     folder: tempfile::TempDir,
     text: String,
 }
@@ -39,6 +41,11 @@ impl Scene {
 
     /// Creates the topics.
     pub(crate) fn empty(name: &str) -> Self {
+        Self::laid_out(name, [PARTITIONS; 4])
+    }
+
+    /// Creates the topics, the inputs with so many partitions, and those of ours with [`PARTITIONS`].
+    pub(crate) fn laid_out(name: &str, counts: [i32; 4]) -> Self {
         let brokers = broker::shared();
         let name = unique(name);
         let inputs: Vec<String> =
@@ -70,7 +77,11 @@ impl Scene {
             listen = ""
             "#
         );
-        let scene = Self { brokers, name, inputs, folder: tempfile::tempdir().unwrap(), text };
+        for (input, count) in inputs.iter().zip(counts) {
+            // Records may be old by their own time.
+            broker::create_topics(brokers, &[input], count, &[("retention.ms", "-1")]);
+        }
+        let scene = Self { brokers, name, inputs, counts, folder: tempfile::tempdir().unwrap(), text };
         scene.configure("a");
         let created = touchline(&["topics", "--create", "--config", &scene.config("a")]);
         assert_eq!(created.code, Some(0), "{}{}", created.stdout, created.stderr);
@@ -130,8 +141,8 @@ impl Scene {
     /// Records committed by the group, and records there are.
     pub(crate) fn progress(&self, observer: &BaseConsumer) -> (i64, i64) {
         let mut list = TopicPartitionList::new();
-        for topic in &self.inputs {
-            list.add_partition_range(topic, 0, PARTITIONS - 1);
+        for (topic, count) in self.inputs.iter().zip(self.counts) {
+            list.add_partition_range(topic, 0, count - 1);
         }
         // Fails for a moment while the coordinator is being found: no progress then.
         let Ok(committed) = observer.committed_offsets(list, Duration::from_secs(30)) else { return (0, 1) };
@@ -156,8 +167,19 @@ impl Scene {
         });
     }
 
+    /// The name of a topic of ours.
+    pub(crate) fn topic(&self, topic: &str) -> String {
+        format!("{}-{topic}", self.name)
+    }
+
     pub(crate) fn lines(&self, topic: &str) -> Vec<Record> {
-        broker::read(self.brokers, &format!("{}-{topic}", self.name), Isolation::Committed)
+        broker::read(self.brokers, &self.topic(topic), Isolation::Committed)
+    }
+
+    /// The records that went through the repartition topic.
+    pub(crate) fn forwarded(&self) -> Vec<Record> {
+        let is_record = |record: &Record| record.headers.iter().any(|(name, _)| name == "touchline.origin");
+        self.lines("repartition").into_iter().filter(is_record).collect()
     }
 
     /// What was committed is what the journal gives, and every record has one fate.
@@ -167,6 +189,8 @@ impl Scene {
         let (journal, fates) = self.replay("--journal");
         assert!(journal == lines_of(&alerts), "the journal gives other alerts than were committed");
         let (_, all) = self.progress(&self.observer());
+        // Those that were sent on were read twice.
+        let all = all + i64::try_from(self.forwarded().len()).unwrap();
         assert_eq!(fates.iter().map(|(_, count)| count).sum::<i64>(), all, "{fates:?}");
         let rejected = fates.iter().find(|(fate, _)| fate == "dlq").map(|(_, count)| *count).unwrap();
         assert!(rejected > 0, "no bad record was simulated");

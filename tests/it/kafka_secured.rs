@@ -155,7 +155,7 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
     let plain = scene.configure("plain", &scene.broker.address, "");
     assert_eq!(touchline(&["topics", "--create", "--config", &plain]).code, Some(0));
     let rights: Vec<&str> = printed.lines().filter(|line| line.starts_with("kafka-acls.sh")).collect();
-    assert_eq!(rights.len(), 8, "{printed}");
+    assert_eq!(rights.len(), 9, "{printed}");
     rights.iter().for_each(|line| scene.execute(line));
 
     let feed = |seed: &str| {
@@ -183,6 +183,7 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
     for (seed, (right, operation, words)) in [
         ("--topic in", "Read", "in: the input topic does not exist, or this user lacks Read on it"),
         ("--topic secured-images", "Read", "reading secured-images: "),
+        ("--topic secured-repartition", "Read", "reading secured-repartition: "),
         (
             "--topic secured-journal",
             "Write",

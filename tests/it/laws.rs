@@ -49,6 +49,21 @@ when = "perception < -0.1 and c.silence >= 45m"
 close = "c.silence < 1m or perception > 0"
 message = "{perception} for {c.silence}"
 
+[engine]
+stage_history = 4
+
+[catalogue.journeys.matter]
+deadline = "5h"
+steps = [
+    { name = "handed_on", kinds = ["contact_transferred"], deadline = "25m" },
+    { name = "answered", kinds = ["message_received", "contact_transferred"], deadline = "1h" },
+    { name = "bought", stage = "purchase" },
+    { name = "praised", kinds = ["referral_sent"] },
+]
+
+[catalogue.kinds.contact_started]
+starts = "matter"
+
 [items]
 measures = [{ name = "clicks", counts = "rage_clicked", weight = 0.2, from = 0 }]
 
@@ -67,6 +82,7 @@ opens = [{ promise = "reply", due = "+10m" }]
 
 [catalogue.kinds.contact_resolved]
 keeps = ["reply"]
+completes = ["matter"]
 
 [catalogue.kinds.order_delivered]
 keeps = ["delivery", "reply"]
@@ -251,7 +267,7 @@ impl Player {
 }
 
 fn key(change: &AlertChange) -> Key {
-    (change.customer_id.to_string(), change.kind.to_string(), change.item.clone(), change.outcome)
+    (change.customer_id.to_string(), change.kind.to_string(), change.item.clone(), change.outcome.or(change.journey))
 }
 
 /// What the world was told, checked as it is told.
@@ -267,7 +283,7 @@ struct World {
     ended: BTreeMap<Key, (Timestamp, Severity)>,
 }
 
-/// What there is at most one alert about: customer, kind, item, outcome.
+/// What there is at most one alert about: customer, kind, item, outcome or journey.
 type Key = (String, String, Option<Item>, Option<Name>);
 
 impl World {
@@ -282,7 +298,8 @@ impl World {
                 self.ended.retain(|key, _| key.0 != **customer);
             }
             Output::Late(_) | Output::Duplicate(_) | Output::Refused(..) | Output::Capped(_) => {}
-            Output::Kept(..) | Output::Scored(..) | Output::ItemDropped | Output::RuleSkipped(_) => {}
+            Output::Kept(..) | Output::Scored(..) | Output::Moved(_) | Output::ItemDropped | Output::RuleSkipped(_) => {
+            }
         }
     }
 
@@ -406,6 +423,7 @@ fn without_silence() -> Arc<Settings> {
         &mut rules.detractor.lifecycle,
         &mut rules.service_failure.lifecycle,
         &mut rules.journey_stalled.lifecycle,
+        &mut rules.promise_overdue.lifecycle,
         &mut rules.frustration_burst.lifecycle,
         &mut rules.repeat_contact.lifecycle,
         &mut rules.indirect_negative.lifecycle,
@@ -416,10 +434,10 @@ fn without_silence() -> Arc<Settings> {
     Arc::new(settings)
 }
 
-/// What late data must not change: the figures, and which alerts are open. Rules that read a level have hysteresis: whether
+/// What late data must not change: the figures, which alerts are open, journeys and stages. Rules that read a level have hysteresis: whether
 /// they are open between their thresholds depends on the path, which late data cannot walk again; so does a complaint
 /// between two others of which the first was answered.
-fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<String>) {
+fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::Figures, Vec<String>, Vec<String>) {
     feed(engine, &[last]);
     let view = engine.view(CUSTOMERS[0]).unwrap();
     let levels = [
@@ -438,7 +456,10 @@ fn experience(engine: &mut Engine, last: Input<'static>) -> (touchline::model::F
     let mut open: Vec<_> = view.open_alerts.iter().map(|alert| alert.kind.to_string()).collect();
     open.retain(|kind| !levels.contains(&kind.as_str()));
     open.sort_unstable();
-    (view.figures, open)
+    let mut ways: Vec<_> = view.journeys.iter().map(|journey| format!("{journey:?}")).collect();
+    ways.sort_unstable();
+    ways.push(format!("{:?}", view.stages));
+    (view.figures, open, ways)
 }
 
 proptest! {

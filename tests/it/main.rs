@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod as_of;
 #[cfg(test)]
+mod avro_json;
+#[cfg(test)]
 mod backtest;
 #[cfg(test)]
 mod broker;
@@ -42,9 +44,15 @@ mod kafka_dlq;
 #[cfg(test)]
 mod kafka_faults;
 #[cfg(test)]
+mod kafka_formats;
+#[cfg(test)]
+mod kafka_outputs;
+#[cfg(test)]
 mod kafka_real;
 #[cfg(test)]
 mod kafka_reload;
+#[cfg(test)]
+mod kafka_repartition;
 #[cfg(test)]
 #[cfg(feature = "tls")]
 mod kafka_secured;

@@ -5,7 +5,6 @@
 
 use crate::broker::{Supervisor, cache, free_ports, java, wait_until};
 use serde_json::{Value, json};
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,14 +13,21 @@ use std::time::Duration;
 const VERSION: &str = "2.5.11.Final";
 
 const SUPERVISOR: &str = r#"
-"$1" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$3" -jar "$2" >/dev/null 2>&1 </dev/null & pid=$!
-while read -r signal; do kill -"$signal" "$pid"; done
+while read -r line; do
+  case "$line" in
+    start*) "$1" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="${line#start }" -jar "$2" >/dev/null 2>&1 </dev/null & pid=$! ;;
+    *) kill -"$line" "$pid" ;;
+  esac
+done
 kill -KILL "$pid"; wait "$pid"
 "#;
 
 /// A registry, gone when dropped.
 pub(crate) struct Registry {
+    /// Where clients find it.
     port: u16,
+    /// Where it listens.
+    inner_port: u16,
     supervisor: Supervisor,
 }
 
@@ -29,12 +35,46 @@ impl Registry {
     /// Starts a registry and waits until it answers.
     pub(crate) fn start() -> Self {
         let [port] = free_ports();
-        let arguments = [java().into(), jar().into(), OsString::from(port.to_string())];
-        let registry = Self { port, supervisor: Supervisor::start(SUPERVISOR, &arguments) };
-        wait_until("the schema registry to answer", Duration::from_secs(120), || {
-            ureq::get(format!("{}/subjects", registry.url())).call().is_ok()
-        });
+        let supervisor = Supervisor::start(SUPERVISOR, &[java().as_os_str(), jar().as_os_str()]);
+        let registry = Self { port, inner_port: port, supervisor };
+        registry.run();
         registry
+    }
+
+    fn run(&self) {
+        self.supervisor.order(&format!("start {}", self.inner_port));
+        wait_until("the schema registry to answer", Duration::from_secs(120), || {
+            ureq::get(format!("{}/subjects", self.inner_url())).call().is_ok()
+        });
+    }
+
+    /// SIGKILL; what it knew is lost with it.
+    pub(crate) fn kill(&self) {
+        self.supervisor.order("KILL");
+        wait_until("the killed registry's port to close", Duration::from_secs(10), || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err()
+        });
+    }
+
+    /// Starts it anew, empty, lets `fill` register what it shall know, and only then lets clients find it again: what is
+    /// asked of an empty registry is unknown.
+    pub(crate) fn come_back(&mut self, fill: impl FnOnce(&Self)) {
+        [self.inner_port] = free_ports();
+        self.run();
+        fill(self);
+        let listener = std::net::TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let inner = ("127.0.0.1", self.inner_port);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), std::net::TcpStream::connect(inner));
+                // Gone for good when the test is over.
+                let Ok(server) = server else { return };
+                for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+            }
+        });
     }
 
     /// What `registry.url` is set to.
@@ -42,13 +82,31 @@ impl Registry {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
     }
 
+    fn inner_url(&self) -> String {
+        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.inner_port)
+    }
+
     /// Registers a schema and answers its id.
     pub(crate) fn register(&self, subject: &str, schema: &Value) -> u32 {
         let body = json!({"schema": schema.to_string()}).to_string();
-        let request = ureq::post(format!("{}/subjects/{subject}/versions", self.url()));
+        let request = ureq::post(format!("{}/subjects/{subject}/versions", self.inner_url()));
         let mut answer = request.content_type("application/vnd.schemaregistry.v1+json").send(body).unwrap();
         let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
         answer["id"].as_u64().unwrap().try_into().unwrap()
+    }
+
+    /// The text of a schema.
+    pub(crate) fn schema(&self, id: u32) -> String {
+        let mut answer = ureq::get(format!("{}/schemas/ids/{id}", self.url())).call().unwrap();
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        answer["schema"].as_str().unwrap().to_owned()
+    }
+
+    /// What the next schema of a subject must be compatible with.
+    pub(crate) fn set_compatibility(&self, subject: &str, level: &str) {
+        let request = ureq::put(format!("{}/config/{subject}", self.url()));
+        let body = json!({"compatibility": level}).to_string();
+        request.content_type("application/vnd.schemaregistry.v1+json").send(body).unwrap();
     }
 
     /// It takes connections and answers nothing any more.
