@@ -3,6 +3,7 @@
 //! Partition *p* of every input topic belongs to one engine, so a member must be given *p* of all topics or of none.
 //! `range` does that when all topics have the same number of partitions.
 
+use crate::pipeline::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The partitions assigned for every topic of `topics`.
@@ -20,12 +21,41 @@ pub(super) fn co_owned(topics: &[String], assigned: &[(String, i32)]) -> Result<
     for (topic, partitions) in &by_topic {
         if let Some(missing) = union.difference(partitions).next() {
             return Err(format!(
-                "this member was given partition {missing} of some input topics but not of {topic}: all members of \
-                 the group must run the same inputs with the range assignor"
+                "this member was given partition {missing} of some topics but not of {topic}: all members of the group must \
+                 run the same inputs with the range assignor"
             ));
         }
     }
     Ok(union)
+}
+
+/// Whether no topic got more partitions than it had when the plan was made. `count` tells how many each has now.
+///
+/// # Errors
+/// Names the topic, and says what to do.
+pub(super) fn unchanged(plan: &Plan, count: impl Fn(usize) -> i32) -> Result<(), String> {
+    for (index, topic) in plan.topics().enumerate() {
+        let (had, has) = (plan.partitions_of(index), count(index));
+        if has <= had {
+            continue;
+        }
+        let remedy = match &plan.repartition {
+            Some(ours) if ours.name == topic => {
+                "all topics of ours need the same number: that takes another group_id and other [topics]".to_owned()
+            }
+            Some(through) if plan.may_forward(index) => {
+                format!(
+                    "start again: from then on all its records go through {}, from where they were left",
+                    through.name
+                )
+            }
+            Some(_) | None => "set `repartition = \"auto\"` for its input and start again".to_owned(),
+        };
+        return Err(format!(
+            "{topic}: has {has} partitions and had {had} at the start; nobody reads the new ones. {remedy}"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
