@@ -61,6 +61,9 @@ pub(super) fn unchanged(plan: &Plan, count: impl Fn(usize) -> i32) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::pipeline::RepartitionTopic;
+    use std::sync::Arc;
 
     fn assigned(list: &[(&str, i32)]) -> Vec<(String, i32)> {
         list.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition)).collect()
@@ -74,5 +77,29 @@ mod tests {
         assert_eq!(co_owned(&topics, &both), Ok(BTreeSet::from([0, 3])));
         let torn = assigned(&[("a", 0), ("a", 3), ("b", 0)]);
         assert!(co_owned(&topics, &torn).is_err_and(|e| e.contains("partition 3") && e.contains("not of b")));
+    }
+
+    #[test]
+    fn partitions_that_were_added_are_told_with_what_to_do() {
+        let plan = |policy: &str| {
+            let text = format!("[[input]]\nname = \"t\"\nformat = \"touchpoint-json\"\nrepartition = \"{policy}\"");
+            let config = Config::load(Some(&text), &|path| Err(path.to_owned())).unwrap();
+            let repartition = Some(RepartitionTopic { name: "through".to_owned(), outbound: vec![(1, 7)] });
+            Plan { repartition, ..Arc::unwrap_or_clone(config.plan(vec![("a".into(), 0), ("b".into(), 0)], 4)) }
+        };
+        let (auto, never) = (plan("auto"), plan("never"));
+        // 0: nothing is known of it.
+        for counts in [[4, 7, 4], [0, 0, 0]] {
+            assert_eq!(unchanged(&auto, |topic| counts[topic]), Ok(()));
+        }
+        for (plan, counts, words) in [
+            (&auto, [6, 7, 4], ["a: has 6 partitions and had 4", "all its records go through through"]),
+            (&auto, [4, 8, 4], ["b: has 8 partitions and had 7", "start again"]),
+            (&auto, [4, 7, 5], ["through: has 5 partitions", "another group_id"]),
+            (&never, [6, 7, 4], ["a: has 6 partitions", "set `repartition = \"auto\"`"]),
+        ] {
+            let said = unchanged(plan, |topic| counts[topic]).expect_err("it is told");
+            assert!(words.iter().all(|words| said.contains(words)), "{said}");
+        }
     }
 }
