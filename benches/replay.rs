@@ -11,6 +11,7 @@ use common::{Cost, measured, per_second, row};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use touchline::codec::RawRecord;
 use touchline::config::Config;
 use touchline::model::{Position, Timestamp, time::DAY_MS};
@@ -27,6 +28,8 @@ const CUSTOMERS: u32 = 50_000;
 const TRANSACTION_RECORDS: usize = 10_000;
 /// As in `touchline run` and `replay`.
 const RUN: usize = 32;
+/// Of the comparison of two configurations.
+const ROUNDS: usize = 5;
 const FLOOR: &str = "floor 400000 /s of CPU time";
 
 fn main() -> anyhow::Result<()> {
@@ -40,7 +43,7 @@ fn main() -> anyhow::Result<()> {
         "{count} touchpoints of {CUSTOMERS} customers over 21 days, JSON, no text, {} bytes each\n",
         data.len() / lines.len()
     );
-    let plan = plan()?;
+    let plan = plan(None)?;
     let (_, cost) =
         measured(|| lines.iter().enumerate().filter(|(at, line)| plan.decode(&raw(*at, line)).is_ok()).count())?;
     show("decode only", count, cost, "");
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         let (alerts, cost) = measured(|| drive(&plan, &lines, journalled))?;
         show(&format!("{what} ({} alert changes)", alerts?), count, cost, wanted);
     }
+    own_rule(&plan, &lines)?;
     let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
     file.write_all(&data)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
@@ -76,8 +80,23 @@ fn touchpoints(count: u64) -> Vec<u8> {
     data
 }
 
-fn plan() -> anyhow::Result<Arc<Plan>> {
-    let config = Config::load(None, &|reference| Err(format!("{reference}: the defaults name no files")));
+/// What a rule of the user's adds to each touchpoint: the pipeline with it and without it in turn, the fastest of each.
+fn own_rule(plain: &Arc<Plan>, lines: &[&[u8]]) -> anyhow::Result<()> {
+    let with = plan(Some(include_str!("../config/examples/own_rule.toml")))?;
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..ROUNDS {
+        for (plan, fastest) in [plain, &with].into_iter().zip(&mut fastest) {
+            *fastest = measured(|| drive(plan, lines, false))?.1.cpu.min(*fastest);
+        }
+    }
+    let [without, with] = fastest.map(|cpu| cpu.as_nanos() / lines.len().max(1) as u128);
+    let each = format!("{without} ns each without it, {with} ns with it");
+    row("a rule of one's own, by CPU time", &format!("{} ns", with.saturating_sub(without)), &each);
+    Ok(())
+}
+
+fn plan(text: Option<&str>) -> anyhow::Result<Arc<Plan>> {
+    let config = Config::load(text, &|reference| Err(format!("{reference}: the defaults name no files")));
     match config {
         Ok(config) => Ok(config.plan(vec![("memory".to_owned(), 0)], 0)),
         Err(problems) => bail!("the defaults: {problems:?}"),

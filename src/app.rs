@@ -180,11 +180,18 @@ fn output(
         }
         OutputFormat::Avro => {
             let registry = registry.context("output.format = \"avro\" needs registry.url")?;
-            let id = |topic: &str, schema| registered(registry, &format!("{topic}-value"), schema, goes_on);
-            let (alert, experience) = (id(&topics.alerts, encode::ALERT)?, id(&topics.experience, encode::EXPERIENCE)?);
+            let ids = subjects(topics).map(|(subject, schema)| registered(registry, &subject, schema, goes_on));
+            let [alert, experience] = ids;
+            let (alert, experience) = (alert?, experience?);
             Ok(Format::Avro(Schemas::new(alert, experience).map_err(anyhow::Error::msg)?.into()))
         }
     }
+}
+
+/// The subjects under which our schemas of alerts and experience changes are registered, with them.
+pub(crate) fn subjects(topics: &Topics) -> [(String, &'static str); 2] {
+    [(&topics.alerts, encode::ALERT), (&topics.experience, encode::EXPERIENCE)]
+        .map(|(topic, schema)| (format!("{topic}-value"), schema))
 }
 
 /// The id of our schema under a subject.

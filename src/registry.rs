@@ -133,6 +133,25 @@ impl Registry {
     }
 }
 
+/// For whoever tries things before `run` does.
+impl Registry {
+    /// Asks for a schema that no registry has.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or does not let us ask.
+    pub fn answers(&self) -> Result<(), Error> {
+        self.shared.client.schema(0).map(drop)
+    }
+
+    /// Why the registry would not take a schema under a subject; none when it would. Registers nothing.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or does not let us ask.
+    pub fn objection(&self, subject: &str, schema: &str) -> Result<Option<String>, Error> {
+        self.shared.client.objection(subject, schema)
+    }
+}
+
 impl Shared {
     fn known(&self) -> MutexGuard<'_, BTreeMap<u32, Entry>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -196,6 +215,13 @@ struct IdAnswer {
 }
 
 #[derive(serde::Deserialize)]
+struct CompatibilityAnswer {
+    is_compatible: bool,
+    #[serde(default)]
+    messages: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
 struct ErrorAnswer {
     error_code: i64,
     #[serde(default)]
@@ -248,6 +274,19 @@ impl Client {
         let (url, status, text) = self.first(&format!("subjects/{subject}/versions"), Some(&body))?;
         match serde_json::from_str::<IdAnswer>(&text) {
             Ok(answer) if status == 200 => Ok(answer.id),
+            _ => Err(refused(url, status, serde_json::from_str(&text).ok())),
+        }
+    }
+
+    fn objection(&self, subject: &str, schema: &str) -> Result<Option<String>, Error> {
+        let body = serde_json::json!({"schema": schema}).to_string();
+        let path = format!("compatibility/subjects/{subject}/versions?verbose=true");
+        let (url, status, text) = self.first(&path, Some(&body))?;
+        match (status, serde_json::from_str::<CompatibilityAnswer>(&text)) {
+            // Nothing is registered there yet.
+            (404, _) => Ok(None),
+            (200, Ok(answer)) if answer.is_compatible => Ok(None),
+            (200, Ok(answer)) => Ok(Some(format!("not compatible: {}", answer.messages.join("; ")))),
             _ => Err(refused(url, status, serde_json::from_str(&text).ok())),
         }
     }
@@ -402,5 +441,21 @@ mod tests {
         assert!(error.contains("409: incompatible"), "{error}");
         let asked = server.join().unwrap();
         assert!(asked[0].starts_with("POST /subjects/cx.alerts-value/versions"), "{asked:?}");
+    }
+
+    #[test]
+    fn an_objection_is_told_before_anything_is_registered() {
+        let (url, server) = serve(vec![
+            http("404 Not Found", r#"{"error_code":40401,"message":"Subject not found"}"#),
+            http("200 OK", r#"{"is_compatible":true}"#),
+            http("200 OK", r#"{"is_compatible":false,"messages":["a field is missing"]}"#),
+            http("403 Forbidden", ""),
+        ]);
+        let client = client(&url, None);
+        let ask = || client.objection("s", "\"int\"").map_err(|error| error.to_string());
+        assert_eq!([ask(), ask()], [Ok(None), Ok(None)]);
+        assert_eq!(ask(), Ok(Some("not compatible: a field is missing".to_owned())));
+        assert!(ask().is_err_and(|error| error.contains("registry.password")));
+        assert!(server.join().unwrap()[1].starts_with("POST /compatibility/subjects/s/versions?verbose=true"));
     }
 }

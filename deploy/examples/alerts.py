@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Reads alert changes, each once: pip install confluent-kafka; python3 alerts.py localhost:9092 cx.alerts
+With output.format = "avro": pip install confluent-kafka[avro]; the registry's address is the third argument.
 
 read_committed hides what was rolled back. A change is known by alert_id and revision: after a crash of this program the
 changes since its last commit come again, and are dropped here. Replace `act` by what you do with an alert.
@@ -15,7 +16,18 @@ def act(alert):
     print(alert["phase"], alert["kind"], alert["severity"], alert["alert_id"], flush=True)
 
 
-def main(brokers, topic):
+def reader(registry):
+    if registry is None:
+        return json.loads
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+    from confluent_kafka.schema_registry.avro import AvroDeserializer
+
+    deserializer = AvroDeserializer(SchemaRegistryClient({"url": registry}))
+    return lambda value: deserializer(value, None)
+
+
+def main(brokers, topic, registry=None):
+    read = reader(registry)
     consumer = Consumer({
         "bootstrap.servers": brokers, "group.id": "alerts-example", "isolation.level": "read_committed",
         "auto.offset.reset": "earliest", "enable.auto.commit": False})
@@ -25,7 +37,7 @@ def main(brokers, topic):
         message = consumer.poll(1.0)
         if message is None or message.error():
             continue
-        alert = json.loads(message.value())
+        alert = read(message.value())
         change = alert["alert_id"], alert["revision"]
         if change not in seen:
             act(alert)

@@ -4,9 +4,11 @@ use super::files::{Feed, Rows};
 use super::{exit, load};
 use crate::app;
 use crate::codec::{self, Code, Format, Input, RawRecord, Rejection};
-use crate::config::Config;
-use crate::kafka::{Clients, preflight};
+use crate::config::{Config, OutputFormat};
+use crate::kafka::preflight::{self, Finding};
+use crate::kafka::{Clients, Topics};
 use crate::model::{Attribute, Name, Timestamp, Touchpoint};
+use crate::registry;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +25,8 @@ pub(super) struct Args {
     /// Configuration; the shipped defaults without it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Also try what `run` needs of the brokers: connection, rights, topics and their settings; writes nothing
+    /// Also try what `run` needs of the brokers and the schema registry: connection, rights, topics and their settings,
+    /// compatible schemas; writes nothing
     #[arg(long)]
     brokers: bool,
     /// Try the mapping on a file: .jsonl or .csv, also .gz or .zst
@@ -67,12 +70,32 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Prints what was tried with the brokers; whether all of it went well.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 fn are_fit(config: &Config) -> bool {
-    let findings = preflight::findings(&Clients::new(config.kafka.clone()), &app::topics_of(config));
+    let topics = app::topics_of(config);
+    let mut findings = preflight::findings(&Clients::new(config.kafka.clone()), &topics);
+    findings.extend(of_the_registry(config, &topics));
     for (what, problems) in &findings {
         println!("{} {what}", if problems.is_empty() { "ok " } else { "NO " });
         problems.iter().for_each(|problem| println!("      {problem}"));
     }
     findings.iter().all(|(_, problems)| problems.is_empty())
+}
+
+/// What was tried with the schema registry, where there is one.
+fn of_the_registry(config: &Config, topics: &Topics) -> Vec<Finding> {
+    let registry = match app::registry(config) {
+        Ok(Some(registry)) => registry,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![("the schema registry".to_owned(), vec![format!("{error:#}")])],
+    };
+    let told = |error: registry::Error| error.to_string();
+    let mut findings = vec![("the schema registry answers".to_owned(), registry.answers().map_err(told).err())];
+    if config.output == OutputFormat::Avro {
+        for (subject, schema) in app::subjects(topics) {
+            let problem = registry.objection(&subject, schema).unwrap_or_else(|error| Some(told(error)));
+            findings.push((format!("our schema may be registered under {subject}"), problem));
+        }
+    }
+    findings.into_iter().map(|(what, problem)| (what, Vec::from_iter(problem))).collect()
 }
 
 /// What came out of a sample.

@@ -124,9 +124,11 @@ impl Stories {
                 text += "\n\n";
             }
             text += &standing(view);
-            text += &journeys::path(&self.moves, &view.journeys, &config.settings.catalogue);
-            text += &stages(view, &config.settings.catalogue);
         }
+        // Who is forgotten by the end has moved all the same.
+        let under_way = self.view.as_ref().map(|view| &*view.journeys).unwrap_or_default();
+        text += &journeys::path(&self.moves, under_way, &config.settings.catalogue);
+        text += &self.view.as_ref().map(|view| stages(view, &config.settings.catalogue)).unwrap_or_default();
         text
     }
 }

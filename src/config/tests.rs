@@ -194,8 +194,17 @@ fn the_examples_are_valid() {
         // A form of data, laid over a kind of business: no half-life, threshold or lifecycle.
         let table: Table = text.parse().unwrap();
         let of_the_form = ["extends", "profile", "input", "context", "outcome", "items", "scoring", "catalogue"];
-        assert!(table.keys().all(|key| of_the_form.contains(&key.as_str())), "{name}");
-        assert!(!table["catalogue"].as_table().unwrap().contains_key("journeys"), "{name}: deadlines");
+        let keys = |of: &Table, known: &[&str]| of.keys().all(|key| known.contains(&key.as_str()));
+        assert!(keys(&table, &[&of_the_form[..], &["engine", "rules"]].concat()), "{name}");
+        let inner = |key: &str| table.get(key).and_then(|inner| inner.as_table()).cloned().unwrap_or_default();
+        assert!(keys(&inner("engine"), &["stage_history"]), "{name}");
+        assert!(inner("rules").values().all(|rule| keys(rule.as_table().unwrap(), &["suggested_action"])), "{name}");
+        // Journeys of its own, but no deadline of another's.
+        let base = beside(table["extends"].as_str().unwrap()).unwrap();
+        let shipped = [include_str!("../../config/catalogue.toml"), &base].concat();
+        let journeys = table["catalogue"].get("journeys").and_then(|journeys| journeys.as_table());
+        let own = |journey: &String| !shipped.contains(&format!("journeys.{journey}]"));
+        assert!(journeys.into_iter().flat_map(Table::keys).all(own), "{name}: deadlines");
         assert!(table["extends"].as_str().unwrap().starts_with("../"), "{name}");
     }
 }

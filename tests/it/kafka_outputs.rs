@@ -118,6 +118,13 @@ fn alerts_in_avro_say_what_replay_says_and_a_registry_that_is_away_or_refuses_is
         "fields": [{"name": "kind", "type": "long"}]}),
     );
     registry.set_compatibility(&subject, "BACKWARD_TRANSITIVE");
+    let checked = |case: &Case| touchline(&["check", "--brokers", "--config", case.config()]);
+    let [fit, unfit] = [checked(&case), checked(&other)];
+    assert_eq!(fit.code, Some(0), "{}", fit.stdout);
+    assert!(fit.stdout.contains(&format!("ok  our schema may be registered under {}-alerts-value\n", case.topic)));
+    assert_eq!(unfit.code, Some(1), "{}", unfit.stdout);
+    assert!(unfit.stdout.contains("ok  the schema registry answers\n"), "{}", unfit.stdout);
+    assert!(unfit.stdout.contains(&format!("NO  our schema may be registered under {subject}\n")), "{}", unfit.stdout);
     assert_eq!(other.start().ended(), Some(1));
     let log = std::fs::read_to_string(other.config.with_extension("log")).unwrap();
     assert!(log.contains(&format!("refuses our schema under {subject}")) && log.contains("409"), "{log}");
