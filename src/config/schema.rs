@@ -10,7 +10,7 @@ use crate::engine::settings::{Context, Measure};
 use crate::model::Severity;
 use crate::model::time::Span;
 use crate::rules::catalogue::Kind;
-use crate::rules::journeys::Journey;
+use crate::rules::journeys::{Journey, Step};
 use crate::rules::outcome_risk::Outcome;
 use crate::rules::own::OwnRule;
 use crate::rules::promises::Promise;
@@ -25,12 +25,16 @@ use toml::{Table, Value};
 pub fn schema() -> Json {
     let defaults: Table = DEFAULTS.parse().unwrap_or_default();
     let mut schema = table(&defaults, "", &comments(DEFAULTS));
+    let mut journey = keys_in::<Journey>("deadline = '1h'\nsteps = [{}]");
+    if let Some(steps) = journey.pointer_mut("/properties/steps") {
+        *steps = json!({"type": "array", "items": keys_in::<Step>("name = ''\nstage = ''\ndeadline = '1h'")});
+    }
     let catalogue = json!({
         "type": "object", "additionalProperties": false,
         "description": comments(CATALOGUE).get("").cloned().unwrap_or_default(),
         "properties": {
             "kinds": named(&keys_in::<Kind>("")),
-            "journeys": named(&keys_in::<Journey>("deadline = '1h'\nsteps = [{}]")),
+            "journeys": named(&journey),
             "promises": named(&keys_in::<Promise>("")),
         },
     });

@@ -17,7 +17,7 @@ pub use format::{Format, Message, Schemas};
 pub trait Vocabulary {
     /// The text of a kind or stage.
     fn name(&self, name: Name) -> &str;
-    /// The topic or file of [`Position::source`].
+    /// The topic or file of [`crate::model::Position::source`].
     fn source(&self, source: u16) -> &str;
     /// True when sources are files: positions are then file and line.
     fn reads_files(&self) -> bool;
