@@ -21,7 +21,8 @@ use std::sync::Arc;
 /// The part of `touchline replay`'s arguments that is about Kafka.
 #[derive(Debug, clap::Args)]
 pub(super) struct KafkaArgs {
-    /// Replay the input topics of the configuration instead of files: up to their ends as of now, idle clocks off
+    /// Replay the input topics of the configuration instead of files: up to their ends as of now, idle clocks off. What goes
+    /// through the repartition topic is read there, so only what `run` has sent on by now
     #[arg(long, conflicts_with_all = ["journal", "files"])]
     pub(super) topics: bool,
     /// Replay the journal: exactly what `run` applied, in its order

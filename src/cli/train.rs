@@ -93,7 +93,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let alerts: Vec<(usize, Alerted)> =
         wanted.iter().filter_map(|wanted| Some((*wanted, alerted(&courses, *wanted)?))).collect();
     let mut card = card(outcome, &config, &labelled, features.columns(), (&samples.rows, &trained), &alerts);
-    card.reference = reference(&card, &config, args)?;
+    let bytes;
+    (card.reference, bytes) = reference(&card, &config, args)?;
     std::fs::write(&args.out, card_text(&card)?).with_context(|| format!("cannot write {}", args.out.display()))?;
     let report = Report {
         sides: told.with(&samples),
@@ -106,7 +107,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         courses: &courses,
         alerts: &alerts,
     };
-    print!("{}", report.text());
+    print!("{}\nserved, the card takes {bytes} bytes of memory\n", report.text());
     Ok(ExitCode::from(exit::OK))
 }
 
@@ -273,21 +274,22 @@ impl Witness for Following<'_> {
     }
 }
 
-/// How the card's scores are distributed when it is served on the same touchpoints.
-fn reference(card: &CardFile, config: &Config, args: &Args) -> anyhow::Result<Reference> {
+/// How the card's scores are distributed when it is served on the same touchpoints, and the bytes it takes then.
+fn reference(card: &CardFile, config: &Config, args: &Args) -> anyhow::Result<(Reference, usize)> {
     let mut config = config.clone();
     let settings = Arc::make_mut(&mut config.settings);
     let served =
         Served::new(card, settings).map_err(|problems| anyhow::anyhow!("the card cannot be served: {problems:?}"))?;
     let name = Name::of(&card.outcome);
     let outcome = Outcome { name: card.outcome.clone(), card: Some(card.outcome.clone()), ..Outcome::default() };
+    let bytes = served.bytes();
     settings.cards.insert(name, served);
     settings.outcomes.push((name, outcome));
     let sources = sources(&config, args.input.as_deref(), &args.files).map_err(anyhow::Error::msg)?;
     let plan = history::plan(&config, sources, args.arrival_field.as_deref()).map_err(anyhow::Error::msg)?;
     let mut scores = Scores { outcome: name, scores: Vec::new() };
     history::pass(&plan, &[], &mut scores)?;
-    Ok(deciles(scores.scores))
+    Ok((deciles(scores.scores), bytes))
 }
 
 struct Scores {

@@ -99,8 +99,12 @@ impl Clients {
     pub(super) fn fetch(&self) -> ClientConfig {
         // A topic's answer is unpacked at once, to ten times its size: larger ones cost memory and the processor's
         // caches.
-        let mut config =
-            self.consumer_of(&[("queued.max.messages.kbytes", "1024"), ("fetch.message.max.bytes", "65536")]);
+        // The metadata tells of partitions that were added.
+        let mut config = self.consumer_of(&[
+            ("queued.max.messages.kbytes", "1024"),
+            ("fetch.message.max.bytes", "65536"),
+            ("topic.metadata.refresh.interval.ms", "60000"),
+        ]);
         config.set("enable.partition.eof", "true");
         config.set("statistics.interval.ms", "5000");
         config

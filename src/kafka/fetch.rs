@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,10 +32,13 @@ pub(super) enum Fetched<'a> {
     OutOfRange,
 }
 
-/// The end of every partition of one topic as last reported by the client's statistics.
+/// What the client's statistics last reported of one topic.
 #[derive(Debug, Default)]
 struct FetchContext {
+    /// The end of each partition that is read.
     ends: Mutex<BTreeMap<i32, i64>>,
+    /// How many there are.
+    partitions: AtomicI32,
 }
 
 impl ClientContext for FetchContext {
@@ -50,7 +54,9 @@ impl ClientContext for FetchContext {
         match serde_json::from_slice::<Statistics>(statistics) {
             Ok(statistics) => {
                 let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
-                let known = partitions.filter(|p| p.partition >= 0 && p.ls_offset >= 0);
+                let partitions: Vec<_> = partitions.filter(|p| p.partition >= 0).collect();
+                self.partitions.store(i32::try_from(partitions.len()).unwrap_or(0), Ordering::Relaxed);
+                let known = partitions.iter().filter(|p| p.ls_offset >= 0);
                 let ends = known.map(|p| (p.partition, p.ls_offset)).collect();
                 *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
             }
@@ -136,6 +142,11 @@ impl Fetch {
     pub(super) fn end(&self, (topic, partition): Place) -> Option<i64> {
         let (_, consumer) = self.topics.get(topic)?;
         consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
+    }
+
+    /// How many partitions a topic has, as of a minute ago; 0 when nothing is known of it.
+    pub(super) fn partitions(&self, topic: usize) -> i32 {
+        self.topics.get(topic).map_or(0, |(_, consumer)| consumer.context().partitions.load(Ordering::Relaxed))
     }
 
     /// First and next-to-be-written offset that readers of committed records may see.

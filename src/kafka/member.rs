@@ -177,7 +177,8 @@ impl Member {
                 let element = place.and_then(|(topic, partition)| answer.find_partition(name(topic), partition));
                 let offset = element.as_ref().and_then(|element| known(element.offset()));
                 let metadata = element.map(|element| element.metadata().to_owned()).filter(|text| !text.is_empty());
-                if offset.is_some() && metadata.is_some() {
+                // The first: what partition 0 reads of others may be from a time when another partition read it.
+                if offset.is_some() && of_partition.metadata.is_none() {
                     of_partition.metadata = metadata;
                 }
                 of_partition.offsets.push(offset);

@@ -13,6 +13,7 @@ use super::member::CommittedOffsets;
 use super::owned::Owned;
 use super::restore::{Found, restore};
 use super::worker::Worker;
+use super::{assignment, topics};
 use crate::config::StartFrom;
 use crate::pipeline::{Partition, Place};
 use crate::status::State;
@@ -34,6 +35,17 @@ impl Worker<'_> {
         }
         self.close();
         self.fetch.assign(&BTreeMap::new())
+    }
+
+    /// The partitions that an assignment makes ours.
+    pub(super) fn co_owned(&self, assigned: &[(String, i32)]) -> Result<BTreeSet<i32>, Error> {
+        let torn = match assignment::co_owned(self.member.direct(), assigned) {
+            Ok(partitions) => return Ok(partitions),
+            Err(torn) => torn,
+        };
+        let counts = topics::partition_counts(&self.shell.clients, &self.shell.topics)?;
+        let count = |topic| counts.get(self.plan.topic(topic)).copied().unwrap_or(0);
+        assignment::unchanged(&self.plan, count).and(Err(torn)).map_err(Error::Refused)
     }
 
     /// Makes these partitions ours, beside those we own.

@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
         if self.begun.is_none() {
             self.reconfigure();
             self.answer_queries();
-            self.show();
+            self.show()?;
         }
         if self.must_refetch {
             self.refetch()?;
@@ -150,7 +150,7 @@ impl<'a> Worker<'a> {
                 self.member.acknowledge_revoked()
             }
             Rebalance::Assigned(assigned) => {
-                let partitions = assignment::co_owned(self.member.direct(), &assigned).map_err(Error::Refused)?;
+                let partitions = self.co_owned(&assigned)?;
                 self.member.acknowledge_assigned()?;
                 self.take_over(&partitions)
             }
@@ -323,12 +323,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Shows where each partition stands, every second.
-    fn show(&mut self) {
+    /// Shows where each partition stands, every second, and looks whether the topics are as they were.
+    fn show(&mut self) -> Result<(), Error> {
         if self.shown.elapsed() < SHOW_EVERY {
-            return;
+            return Ok(());
         }
         self.shown = Instant::now();
+        assignment::unchanged(&self.plan, |topic| self.fetch.partitions(topic)).map_err(Error::Refused)?;
         for (index, owned) in &self.owned {
             let partition = &owned.partition;
             let mut lag: BTreeMap<&str, i64> = BTreeMap::new();
@@ -351,6 +352,7 @@ impl<'a> Worker<'a> {
                 status.fates = partition.counters().fates().to_vec();
             });
         }
+        Ok(())
     }
 
     /// Commits, writes the images that are out of date so that the next start replays nothing, and leaves the group.

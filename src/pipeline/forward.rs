@@ -1,7 +1,7 @@
 //! Records that go on through the repartition topic, and those that came through it.
 
 use super::Plan;
-use crate::codec::{Code, ORIGIN, RawRecord, Rejection, Repartition, Via};
+use crate::codec::{Code, ORIGIN, RawRecord, Rejection, Via};
 use crate::model::{Position, Timestamp, Touchpoint};
 
 /// Key, payload and headers of a record that goes on: with its origin it must fit the broker's default record limit.
@@ -92,13 +92,8 @@ impl Plan {
             Via::Direct | Via::Inbound(..) if home == number => Ok(None),
             // It was sent to the partition of another number of them: sent on again it might never arrive.
             Via::Inbound(..) => foreign(", and it came through the repartition topic"),
-            Via::Direct if self.may_forward(raw.position.source) => Ok(Some(home)),
+            Via::Direct if self.may_forward(raw.position.source.into()) => Ok(Some(home)),
             Via::Direct => foreign(""),
         }
-    }
-
-    fn may_forward(&self, source: u16) -> bool {
-        let input = self.sources.get(usize::from(source)).and_then(|(_, input)| self.inputs.get(*input));
-        self.repartition.is_some() && input.is_some_and(|input| input.repartition != Repartition::Never)
     }
 }

@@ -11,6 +11,7 @@
 //! repartition topic in the order in which it would have been read directly. The price is that one thread sends them on.
 
 use super::Plan;
+use crate::codec::Repartition;
 use std::ops::Range;
 
 /// The partition whose owner reads the topics whose records all go through the repartition topic.
@@ -94,6 +95,20 @@ impl Plan {
             return (partition, topic);
         }
         (HUB, self.sources_of(topic).start + usize::try_from(partition).unwrap_or(0))
+    }
+
+    /// How many partitions a topic had when the plan was made.
+    #[must_use]
+    pub fn partitions_of(&self, topic: usize) -> i32 {
+        let outbound = self.outbound().iter().find(|(outbound, _)| *outbound == topic);
+        outbound.map_or(self.partitions, |(_, count)| *count)
+    }
+
+    /// Whether the records of an input may go through the repartition topic.
+    #[must_use]
+    pub fn may_forward(&self, source: usize) -> bool {
+        let input = self.sources.get(source).and_then(|(_, input)| self.inputs.get(*input));
+        self.repartition.is_some() && input.is_some_and(|input| input.repartition != Repartition::Never)
     }
 
     /// The name of one of [`Self::topics`].

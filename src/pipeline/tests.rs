@@ -188,6 +188,26 @@ impl codec::Headers for Given {
 }
 
 #[test]
+fn every_place_has_one_reader_and_every_reader_its_places() {
+    // Of the two topics of the plan, the second goes through the third: two partitions, sources 3 and 4 of partition 0.
+    let (plan, _) = elsewhere("");
+    assert_eq!(plan.reads(0), [Some((0, 0)), None, Some((2, 0)), Some((1, 0)), Some((1, 1))]);
+    assert_eq!(plan.reads(3), [Some((0, 3)), None, Some((2, 3))]);
+    assert_eq!(plan.identity(0).sources, ["web", "support", "through", "support[0]", "support[1]"]);
+    let topics: Vec<&str> = plan.topics().collect();
+    assert_eq!(topics, ["web", "support", "through"]);
+    assert_eq!([0, 1, 2].map(|topic| plan.partitions_of(topic)), [4, 2, 4]);
+    for (topic, name) in topics.iter().enumerate() {
+        assert_eq!(plan.topic(topic), *name);
+        for partition in 0..plan.partitions_of(topic) {
+            let (owner, source) = plan.reader_of((topic, partition));
+            assert_eq!(plan.reads(owner)[source], Some((topic, partition)));
+            assert!(plan.sources_of(topic).contains(&source));
+        }
+    }
+}
+
+#[test]
 fn records_of_other_partitions_go_on_once_with_all_they_had_and_their_origin() {
     let (plan, customer) = elsewhere("[pipeline]\nrecord_bytes_max = 1000000");
     let mut partition = partition(&plan);

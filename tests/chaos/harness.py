@@ -33,7 +33,7 @@ import oracle  # noqa: E402
 
 CHANNELS = ["web", "mobile", "store", "support"]
 INPUTS = [f"in.{channel}" for channel in CHANNELS]
-ROLES = ["alerts", "experience", "dlq", "journal", "images"]
+ROLES = ["alerts", "experience", "dlq", "journal", "images", "repartition"]
 CONFIG = """
 [[input]]
 name = "touchpoints"
@@ -70,6 +70,8 @@ class Harness:
         self.binary, self.direct, self.folder = binary, direct, folder
         self.brokers = brokers or direct
         self.checks, self.failed = 0, False
+        # The inputs by now, and their partitions.
+        self.counts = {topic: oracle.PARTITIONS for topic in INPUTS}
 
     def touchline(self, *arguments):
         answer = subprocess.run([self.binary, *map(str, arguments)], capture_output=True, check=False)
@@ -83,7 +85,7 @@ class Harness:
         path = self.folder / f"{instance}.toml"
         path.write_text(
             CONFIG.format(
-                inputs=json.dumps(INPUTS),
+                inputs=json.dumps(list(self.counts)),
                 brokers=brokers or self.direct,
                 group=group,
                 instance=instance,
@@ -111,7 +113,7 @@ class Harness:
         )
 
     def places(self, topic):
-        return [TopicPartition(topic, partition) for partition in range(oracle.PARTITIONS)]
+        return [TopicPartition(topic, partition) for partition in range(self.counts.get(topic, oracle.PARTITIONS))]
 
     def ends(self, topic, isolation):
         with contextlib.closing(self.consumer(isolation)) as consumer:
@@ -119,11 +121,11 @@ class Harness:
         return {(place.topic, place.partition): end for place, end in ends.items()}
 
     def input_places(self):
-        return [place for topic in INPUTS for place in self.places(topic)]
+        return [place for topic in self.counts for place in self.places(topic)]
 
     def input_ends(self):
         ends = {}
-        for topic in INPUTS:
+        for topic in self.counts:
             ends |= self.ends(topic, "read_uncommitted")
         return ends
 
@@ -160,19 +162,25 @@ class Harness:
         current = self.read(topics["experience"])
         problems = oracle.current_experience(current, experience.read_bytes().splitlines())
         self.check("the current experience of each customer is the replayed one", len(current), problems)
-        ends, records = self.input_ends(), self.read(topics["journal"])
-        whole = oracle.journal_is_whole(records, ends, INPUTS)
-        problems, counters, watermarks, touchpoints = whole
+        ends, records, forwarded = self.input_ends(), self.read(topics["journal"]), self.forwarded(group)
+        through = topics["repartition"]
+        reads = [oracle.reads(at, self.counts, ends, through, forwarded) for at in range(oracle.PARTITIONS)]
+        problems, counters, watermarks, touchpoints = oracle.journal_is_whole(records, reads)
         self.check("the journal is whole", touchpoints, problems)
         letters, total = len(self.read(topics["dlq"])), sum(ends.values())
-        problems = oracle.fates_add_up(counters, total, self.poison(), letters, touchpoints)
-        self.check("every record has one fate", total, problems)
+        problems = oracle.fates_add_up(counters, total, self.poison(), letters, touchpoints, len(forwarded))
+        self.check("every record has one fate", total + len(forwarded), problems)
         self.check("no transaction is open", alerts, self.open_transactions(topics.values()))
         return live, replayed, watermarks
 
+    def forwarded(self, group):
+        """What went through the repartition topic, without the marks in it."""
+        records = self.read(f"{group}-repartition")
+        return [record for record in records if any(name == "touchline.origin" for name, _ in record.headers)]
+
     def poison(self):
         """How many records of the input are not touchpoints, counted here."""
-        return sum(not oracle.is_touchpoint(record.value) for topic in INPUTS for record in self.read(topic))
+        return sum(not oracle.is_touchpoint(record.value) for topic in self.counts for record in self.read(topic))
 
     def open_transactions(self, topics):
         problems = []

@@ -92,9 +92,23 @@ def current_experience(records, replayed):
     return [] if current == sorted(expected.values()) else [f"{len(current)} customers, {len(expected)} replayed"]
 
 
-def journal_is_whole(records, ends, sources):
-    """The chain of headers has no gap, reads every source from its start to its end, and holds every accepted record
-    once, in order. Answers the deviations, the counters and the watermark of each partition, and the touchpoints."""
+def reads(partition, counts, ends, through, forwarded):
+    """What the owner of a partition must have read in the end: next offset by source. Topics with another number of
+    partitions are read by the owner of partition 0, and their records once more from the topic `through`."""
+    inbound = [record.offset + 1 for record in forwarded if record.partition == partition]
+    expected = {topic: ends[topic, partition] if count == PARTITIONS else None for topic, count in counts.items()}
+    expected[through] = max(inbound, default=0)
+    if partition == 0:
+        for topic, count in counts.items():
+            if count != PARTITIONS:
+                expected |= {f"{topic}[{number}]": ends[topic, number] for number in range(count)}
+    return expected
+
+
+def journal_is_whole(records, expected_reads):
+    """The chain of headers has no gap, reads every source from its start to its end (by partition: see `reads`), and holds
+    every accepted record once, in order. Answers the deviations, the counters and the watermark of each partition, and the
+    touchpoints."""
     problems, counters, watermarks, touchpoints = [], {}, {}, 0
     last, places = {}, collections.defaultdict(lambda: -1)
     for record in records:
@@ -113,34 +127,38 @@ def journal_is_whole(records, ends, sources):
         elif before is not None and before["last"]:
             ended = {name: to for name, _, to in before["sources"]}
             problems += [f"{where}: {name} from {at}" for name, at, _ in head["sources"] if ended.get(name) != at]
-        for source, offset in entries:
-            if offset <= places[partition, source]:
+        for source, offset, origin in entries:
+            if offset <= places[partition, source, origin]:
                 problems.append(f"{where}: record {offset} of source {source} again")
-            places[partition, source] = offset
+            places[partition, source, origin] = offset
         touchpoints += len(entries)
         last[partition] = head
     for partition, head in last.items():
         if not head["last"]:
             problems.append(f"journal {partition} ends within a transaction")
         counters[partition], watermarks[partition] = head["counters"], head["watermark"]
+        expected = expected_reads[partition]
         for name, _, to in head["sources"]:
-            if to != ends[name, partition]:
-                problems.append(f"journal {partition}: {name} read to {to} of {ends[name, partition]}")
-        if {name for name, _, _ in head["sources"]} != set(sources):
+            if to != expected.get(name):
+                problems.append(f"journal {partition}: {name} read to {to} of {expected.get(name)}")
+        if {name for name, _, _ in head["sources"]} != set(expected):
             problems.append(f"journal {partition}: other sources")
     if len(last) != PARTITIONS:
         problems.append(f"the journal has {len(last)} partitions")
     return problems, counters, watermarks, touchpoints
 
 
-def fates_add_up(counters, inputs, poison, letters, touchpoints):
-    """Every input record has one fate, every bad one is a dead letter, every other one is in the journal."""
+def fates_add_up(counters, inputs, poison, letters, touchpoints, forwarded):
+    """Every record that is read has one fate, those that were sent on twice: there, and where they came to. Every bad one
+    is a dead letter, every other one is in the journal."""
     applied, late, duplicate, refused, dlq, repartitioned = (
         sum(values[at] for values in counters.values()) for at in range(6)
     )
     problems = []
-    if applied + late + duplicate + refused + dlq + repartitioned != inputs:
+    if applied + late + duplicate + refused + dlq + repartitioned != inputs + forwarded:
         problems.append(f"the fates of {inputs} records sum to another number")
+    if repartitioned != forwarded:
+        problems.append(f"{repartitioned} sent on, {forwarded} in the repartition topic")
     if not dlq == poison == letters:
         problems.append(f"{poison} bad records, {dlq} rejected, {letters} dead letters")
     if touchpoints != inputs - dlq:

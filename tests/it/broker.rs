@@ -10,7 +10,8 @@
 //! The pipe also closes when the tests crash or are killed: a broker never outlives them.
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -206,16 +207,29 @@ pub(crate) fn create_topics(brokers: &str, names: &[&str], partitions: i32, conf
         result.unwrap();
     }
     for name in names {
-        let led = |metadata: Metadata| {
-            metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count()
-        };
-        wait_until("the new topic to have leaders", READ_DEADLINE, || {
-            admin
-                .inner()
-                .fetch_metadata(Some(name), READ_DEADLINE)
-                .is_ok_and(|m| led(m) == usize::try_from(partitions).unwrap())
-        });
+        wait_for_leaders(&admin, name, partitions);
     }
+}
+
+/// Gives a topic more partitions.
+pub(crate) fn grow(brokers: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<_> = client(brokers).create().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let more = [NewPartitions::new(topic, usize::try_from(partitions).unwrap())];
+    for result in runtime.block_on(admin.create_partitions(&more, &AdminOptions::new())).unwrap() {
+        result.unwrap();
+    }
+    wait_for_leaders(&admin, topic, partitions);
+}
+
+fn wait_for_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, partitions: i32) {
+    let led = |metadata: Metadata| {
+        metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count()
+    };
+    wait_until("the new topic to have leaders", READ_DEADLINE, || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), READ_DEADLINE);
+        metadata.is_ok_and(|metadata| led(metadata) == usize::try_from(partitions).unwrap())
+    });
 }
 
 /// A record to produce, or one that was read.
@@ -252,20 +266,23 @@ pub(crate) fn produce(brokers: &str, topic: &str, records: &[Record]) {
 
 /// Hands records to a producer; it still has to be flushed or committed.
 pub(crate) fn send_all(producer: &BaseProducer, topic: &str, records: &[Record]) {
-    for record in records {
-        let mut message = BaseRecord::<[u8], [u8]>::to(topic);
-        message.key = record.key.as_deref();
-        message.payload = record.payload.as_deref();
-        let header = |headers: OwnedHeaders, (key, value): &(String, Vec<u8>)| {
-            headers.insert(Header { key, value: Some(value) })
-        };
-        message.headers = (!record.headers.is_empty()).then(|| record.headers.iter().fold(OwnedHeaders::new(), header));
-        message.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
-        while let Err((error, same)) = producer.send(message) {
-            assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
-            producer.poll(Duration::from_millis(5));
-            message = same;
-        }
+    records.iter().for_each(|record| send(producer, topic, None, record));
+}
+
+/// Hands a record to a producer, for a partition of its own if there is one.
+pub(crate) fn send(producer: &BaseProducer, topic: &str, partition: Option<i32>, record: &Record) {
+    let mut message = BaseRecord::<[u8], [u8]>::to(topic);
+    message.partition = partition;
+    message.key = record.key.as_deref();
+    message.payload = record.payload.as_deref();
+    let header =
+        |headers: OwnedHeaders, (key, value): &(String, Vec<u8>)| headers.insert(Header { key, value: Some(value) });
+    message.headers = (!record.headers.is_empty()).then(|| record.headers.iter().fold(OwnedHeaders::new(), header));
+    message.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
+    while let Err((error, same)) = producer.send(message) {
+        assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
+        producer.poll(Duration::from_millis(5));
+        message = same;
     }
 }
 

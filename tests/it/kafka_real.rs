@@ -88,6 +88,12 @@ impl Scene {
         scene
     }
 
+    /// Gives an input more partitions.
+    pub(crate) fn grow(&mut self, input: usize, partitions: i32) {
+        broker::grow(self.brokers, &self.inputs[input], partitions);
+        self.counts[input] = partitions;
+    }
+
     /// Writes the configuration of one instance of the service.
     fn configure(&self, instance: &str) {
         let named = self.text.replace("[kafka]", &format!("[kafka]\ngroup_instance_id = \"{instance}\""));

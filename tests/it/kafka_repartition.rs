@@ -120,3 +120,82 @@ fn topics_without_keys_or_with_other_partitions_give_the_same_alerts() {
     );
     assert_eq!(scene.check_restore(), 0);
 }
+
+/// Of topics that are read directly, too, with the right number of partitions.
+#[test]
+fn what_lies_elsewhere_goes_through_once_and_what_others_put_there_is_a_dead_letter() {
+    let backlog = backlog(4_000);
+    let scene = Scene::empty("astray");
+    let service = scene.start("a");
+    service.wait_until_restored();
+    send(&scene, &backlog, [Keys::None, Keys::Murmur2, Keys::Crc32, Keys::Murmur2]);
+    scene.wait_for_share(1, 1);
+    // A record of a right origin on every partition: three are on a wrong one. One without.
+    let stray =
+        backlog[1].iter().find(|record| record.payload.as_ref().is_some_and(|p| p.starts_with(b"{\"occ"))).unwrap();
+    let origin = ("touchline.origin".to_owned(), format!("{}:0:0:{START}", scene.inputs[1]).into_bytes());
+    let producer = broker::client(scene.brokers).create::<BaseProducer>().unwrap();
+    for partition in 0..PARTITIONS {
+        broker::send(
+            &producer,
+            &scene.topic("repartition"),
+            Some(partition),
+            &Record { headers: vec![origin.clone()], ..stray.clone() },
+        );
+    }
+    broker::send(&producer, &scene.topic("repartition"), Some(0), &Record { headers: Vec::new(), ..stray.clone() });
+    producer.flush(DEADLINE).unwrap();
+    let reasons = || {
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for letter in scene.lines("dlq") {
+            let (_, reason) = letter.headers.iter().find(|(name, _)| name == "touchline.reason").unwrap();
+            *reasons.entry(String::from_utf8(reason.clone()).unwrap()).or_default() += 1;
+        }
+        reasons
+    };
+    wait_until("what others put there", DEADLINE, || {
+        let reasons = reasons();
+        reasons.get("foreign_partition") == Some(&3) && reasons.get("unmapped") == Some(&1)
+    });
+    wait_for_inbound(&scene);
+    service.stop();
+    let sent: usize = backlog.iter().map(Vec::len).sum();
+    assert!(scene.forwarded().len() > sent / 4, "{}", scene.forwarded().len());
+    assert_eq!(reasons().get("foreign_partition"), Some(&3), "nothing else was refused");
+    scene.check_restore();
+}
+
+#[test]
+fn more_partitions_of_an_input_end_the_service_which_goes_on_through_the_repartition_topic() {
+    let backlog = backlog(6_000);
+    let (first, second) = halves(&backlog);
+    let mut scene = Scene::empty("grown");
+    scene.reconfigure_from(
+        "[kafka.consumer_properties]",
+        "[kafka.consumer_properties]\n\"topic.metadata.refresh.interval.ms\" = \"500\"",
+    );
+    send(&scene, &first, [Keys::Murmur2; 4]);
+    let mut service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    scene.grow(0, 6);
+    assert_eq!(service.ended(DEADLINE), 1);
+    let said = service.log();
+    assert!(said.contains(&format!("{}: has 6 partitions and had 4 at the start", scene.inputs[0])), "{said}");
+    assert!(said.contains("start again: from then on all its records go through"), "{said}");
+    send(&scene, &second, [Keys::Murmur2; 4]);
+    let service = scene.start("a");
+    wait_for_inbound(&scene);
+    service.stop();
+    scene.check();
+    assert!(alerts(&scene) == expected(&backlog), "other alerts than without the change");
+}
+
+fn halves(backlog: &[Vec<Record>; 4]) -> ([Vec<Record>; 4], [Vec<Record>; 4]) {
+    let middle = START + backlog.iter().map(|records| i64::try_from(records.len()).unwrap()).sum::<i64>() / 2;
+    let part = |is_first: bool| {
+        backlog.each_ref().map(|records| {
+            records.iter().filter(|record| (record.timestamp_ms < middle) == is_first).cloned().collect::<Vec<_>>()
+        })
+    };
+    (part(true), part(false))
+}

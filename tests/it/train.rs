@@ -137,6 +137,7 @@ fn a_card_finds_what_matters_and_says_how_good_it_is() {
     for text in [
         "1500 label rows of 1500 items, and ",
         " more moments of the same items",
+        "\nserved, the card takes ",
         "bad_review@day4",
         "hours 0.",
         "carrier",
