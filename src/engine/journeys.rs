@@ -321,10 +321,14 @@ fn make_room(customer: &mut Customer, settings: &Settings) {
     }
 }
 
-/// The journeys of a customer, as queries see them.
+/// The journeys of a customer, as queries see them: one without steps that stalled is not under way any more, it is
+/// remembered for its alert alone.
 pub(super) fn under_way(customer: &Customer, settings: &Settings) -> Vec<UnderWay> {
     let view = |journey: &Journey| {
         let entry = settings.catalogue.journey(journey.name)?;
+        if journey.stalled && entry.steps.is_empty() {
+            return None;
+        }
         let next = entry.after(journey.reached.last().map(|(step, _)| *step));
         Some(UnderWay {
             journey: journey.name,

@@ -56,7 +56,7 @@ impl Engine {
             outcomes: foreseen(&customer, settings, &derived),
             open_alerts: open(&customer).collect(),
             journeys: journeys::under_way(&customer, settings),
-            stages: stages::stays(&customer.stages).collect(),
+            stages: stages::stays(&customer, settings).collect(),
         })
     }
 
