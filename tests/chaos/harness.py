@@ -115,6 +115,11 @@ class Harness:
         with open(config.with_suffix(".log"), "ab") as log:
             return subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log)
 
+    def last_words(self, config):
+        """Why an instance ended: the last line it wrote."""
+        words = config.with_suffix(".log").read_text(errors="replace").splitlines()
+        return words[-1] if words else "it said nothing"
+
     def consumer(self, isolation="read_committed", **more):
         return KafkaConsumer(
             bootstrap_servers=self.direct,
