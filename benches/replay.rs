@@ -8,7 +8,6 @@ mod common;
 
 use anyhow::{Context as _, bail};
 use common::{Cost, measured, per_second, row};
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -91,8 +90,8 @@ fn own_rule(plain: &Arc<Plan>, lines: &[&[u8]]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a card of 24 features costs each time it is read: the pipeline with it, and with a card of one feature, in turn. So
-/// what brings a reading about, the item's touchpoints and timers, is on both sides.
+/// What 23 of a card's 24 features cost each time it is read: the pipeline with it, and with a card of the first one, in turn.
+/// So what brings a reading about, the item's touchpoints and timers, is on both sides.
 fn card(lines: &[&[u8]]) -> anyhow::Result<()> {
     let plans =
         [&CARD_FEATURES[..1], &CARD_FEATURES].map(|features| plan(Some(CARD_CONFIG), Some(card_text(features))));
@@ -143,7 +142,6 @@ const CARD_FEATURES: [&str; 24] = [
     "p.delivery.kept_late",
     "p.delivery.len",
     "p.refund.open",
-    "p.refund.kept",
 ];
 
 fn card_text(features: &[&str]) -> String {
@@ -155,7 +153,7 @@ fn card_text(features: &[&str]) -> String {
         // Ten bins of a day each; of counts and millionths, so many of them.
         let edges: Vec<i64> = (0..9).map(|bin| bin * DAY_MS).collect();
         let points: Vec<i64> = (0..10).map(|bin| bin * 1_000).collect();
-        let _ = write!(text, "[[features]]\nname = \"{name}\"\nedges = {edges:?}\npoints = {points:?}\nmissing = 0\n");
+        text += &format!("[[features]]\nname = \"{name}\"\nedges = {edges:?}\npoints = {points:?}\nmissing = 0\n");
     }
     text
 }
