@@ -90,7 +90,7 @@ fn own_rule(plain: &Arc<Plan>, lines: &[&[u8]]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What 23 of a card's 24 features cost each time it is read: the pipeline with it, and with a card of the first one, in turn.
+/// What 22 of a card's 23 features cost each time it is read: the pipeline with it, and with a card of the first one, in turn.
 /// So what brings a reading about, the item's touchpoints and timers, is on both sides.
 fn card(lines: &[&[u8]]) -> anyhow::Result<()> {
     let plans =
@@ -102,7 +102,7 @@ fn card(lines: &[&[u8]]) -> anyhow::Result<()> {
     drive_watching(&all, lines, false, |staged| readings += staged.observed.card_scores.len() as u64)?;
     let each = with.saturating_sub(without).as_nanos() / u128::from(readings.max(1));
     let what = format!("{readings} readings; wanted 300 ns");
-    row("a card of 24 features, each reading, by CPU time", &format!("{each} ns"), &what);
+    row("a card of 23 features, each reading, by CPU time", &format!("{each} ns"), &what);
     Ok(())
 }
 
@@ -117,7 +117,7 @@ close = 0.8
 "#;
 
 /// The columns that any configuration has.
-const CARD_FEATURES: [&str; 24] = [
+const CARD_FEATURES: [&str; 23] = [
     "c.n7",
     "c.in7",
     "c.silence",
@@ -141,7 +141,6 @@ const CARD_FEATURES: [&str; 24] = [
     "p.delivery.kept",
     "p.delivery.kept_late",
     "p.delivery.len",
-    "p.refund.open",
 ];
 
 fn card_text(features: &[&str]) -> String {
