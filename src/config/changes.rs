@@ -3,8 +3,10 @@
 //! Every key of the merged configuration and the content of every file and variable that it names is kept as a hash: whole
 //! values would keep secrets where nobody needs them.
 
+use super::Resolve;
 use super::merge::{join, overlay};
 use crate::model::hash64;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -50,6 +52,18 @@ impl Keys {
             | Value::Boolean(_)
             | Value::Datetime(_) => drop(self.0.insert(path.to_owned(), hash64(value.to_string().as_bytes()))),
         }
+    }
+}
+
+/// The same `resolve`, with what it reads noted.
+pub(super) fn noting<'a>(
+    resolve: Resolve<'a>,
+    keys: &'a RefCell<Keys>,
+) -> impl Fn(&str) -> Result<String, String> + use<'a> {
+    move |reference| {
+        let content = resolve(reference)?;
+        keys.borrow_mut().refer(reference, content.as_bytes());
+        Ok(content)
     }
 }
 

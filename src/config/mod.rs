@@ -259,17 +259,9 @@ fn load(
     without: &Without<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut defaults = files::parse(DEFAULTS, "config/touchline.toml", problems)?;
-    let mut user = text.map(|text| files::gather(text, resolve, problems)).unwrap_or_default();
-    merge::drop_unknown(&mut user, &defaults, "", problems);
-    let catalogue = files::catalogue(&user, resolve, problems)?;
-    defaults.insert("catalogue".into(), Value::Table(catalogue));
+    let (defaults, user) = files::tables(text, resolve, problems)?;
     let keys = RefCell::new(Keys::of(&defaults, &user));
-    let resolve: Resolve<'_> = &|reference| {
-        let content = resolve(reference)?;
-        keys.borrow_mut().refer(reference, content.as_bytes());
-        Ok(content)
-    };
+    let resolve: Resolve<'_> = &changes::noting(resolve, &keys);
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
