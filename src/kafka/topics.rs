@@ -100,8 +100,8 @@ impl Topics {
         let log = || vec![DELETE, kept(7), unlimited(), APPEND_TIME, size()];
         let mut rules = vec![
             (self.alerts.as_str(), vec![DELETE, kept(7), APPEND_TIME]),
-            (&self.experience, vec![COMPACT]),
-            (&self.dlq, vec![DELETE, kept(14), size()]),
+            (&self.experience, vec![COMPACT, APPEND_TIME]),
+            (&self.dlq, vec![DELETE, kept(14), APPEND_TIME, size()]),
             (&self.images, vec![COMPACT, APPEND_TIME, size()]),
             (&self.journal, log()),
         ];

@@ -111,9 +111,10 @@ class Harness:
         )
         return path
 
-    def start(self, config):
-        with open(config.with_suffix(".log"), "ab") as log:
-            return subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log)
+    def start(self, config, log=None, **more):
+        """`log`: where it writes, a file beside the configuration otherwise; `more` is for Popen."""
+        with open(log or config.with_suffix(".log"), "ab") as log:
+            return subprocess.Popen([self.binary, "run", "--config", config], stdout=log, stderr=log, **more)
 
     def last_words(self, config):
         """Why an instance ended: the last line it wrote."""

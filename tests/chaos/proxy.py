@@ -1,6 +1,6 @@
 """A TCP proxy before the broker that knows enough of the protocol to find a request of a kind: it can lose, delay or
 double EndTxn, and stop time for a client at any kind of request or answer, so that it can be killed just there. It can
-also cut, refuse and freeze every connection. It runs in a thread of its own."""
+also cut, refuse and freeze every connection, or be a slow line. It runs in a thread of its own."""
 
 import asyncio
 import collections
@@ -12,6 +12,7 @@ PRODUCE, FETCH, HEARTBEAT, SYNC_GROUP, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 12, 14
 # From here on the body's strings are of another kind.
 HEARTBEAT_FLEXIBLE = 4
 REQUEST, ANSWER = "request", "answer"
+SLICE_BYTES = 1_000
 
 
 class Proxy:
@@ -31,6 +32,9 @@ class Proxy:
         self.generation = 0
         self.paused_until = self.refused_until = 0.0
         self.connections = set()
+        # Seconds each frame is on its way, and bytes a second of all connections in one direction; none = as they come.
+        self.latency_seconds, self.bytes_per_second = 0.0, None
+        self.free_at = collections.Counter()
         self.loop = asyncio.new_event_loop()
         self.background = set()
 
@@ -80,6 +84,27 @@ class Proxy:
     async def passable(self):
         while (wait := self.paused_until - time.monotonic()) > 0:
             await asyncio.sleep(min(wait, 0.1))
+
+    async def passed_on(self, writer, frame, direction):
+        """Over a slow line: late, and in slices as the line is free."""
+        if self.bytes_per_second is not None:
+            await asyncio.sleep(self.latency_seconds)
+            while len(frame) > SLICE_BYTES:
+                await self.slice_sent(writer, frame[:SLICE_BYTES], direction)
+                frame = frame[SLICE_BYTES:]
+            await self.slice_sent(writer, frame, direction)
+            return
+        writer.write(frame)
+        await writer.drain()
+
+    async def slice_sent(self, writer, part, direction):
+        now = time.monotonic()
+        self.free_at[direction] = max(self.free_at[direction], now) + len(part) / self.bytes_per_second
+        writer.write(part)
+        await writer.drain()
+        # Shorter sleeps would only be rounded up.
+        if (wait := self.free_at[direction] - now) > 0.005:
+            await asyncio.sleep(wait)
 
     async def connected(self, reader, writer):
         if time.monotonic() < self.refused_until:
@@ -161,8 +186,7 @@ class Link:
                     self.broker_writer.write(frame)
                 else:
                     self.faults[correlation].append((kind, seconds))
-            self.broker_writer.write(frame)
-            await self.broker_writer.drain()
+            await self.proxy.passed_on(self.broker_writer, frame, REQUEST)
 
     async def haunt(self, frame, seconds):
         await asyncio.sleep(seconds)
@@ -193,8 +217,7 @@ class Link:
                 elif kind == "reply_late":
                     await asyncio.sleep(seconds)
                 if kind not in ("reply_lost", "swallow") and not self.is_haunted:
-                    self.writer.write(frame)
-                    await self.writer.drain()
+                    await self.proxy.passed_on(self.writer, frame, ANSWER)
         except (OSError, asyncio.IncompleteReadError):
             self.writer.transport.abort()
 
