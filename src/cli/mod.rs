@@ -39,6 +39,7 @@ mod train_report;
 
 use crate::kafka;
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -135,7 +136,8 @@ pub fn main() -> ExitCode {
         Command::Sentiment(command) => sentiment::run(&command),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("touchline: {error:#}");
+        // Not by `eprintln`, which panics where standard error is full.
+        writeln!(std::io::stderr(), "touchline: {error:#}").ok();
         ExitCode::from(exit::FAILED)
     })
 }

@@ -32,7 +32,9 @@ pub enum LoggingError {
 pub fn init(level: &str, json: bool) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
     let filter = filter(std::env::var(LEVEL_VARIABLE).ok(), level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where nobody can be told (a full disk), nobody is: by itself the writer would say so on standard error, and panic.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     if json {
         lines.json().flatten_event(true).finish().try_init()?;
     } else {
