@@ -1,6 +1,6 @@
 """Reads the journal in the format that `src/journal/mod.rs` documents. Shares nothing with the program."""
 
-FORMAT = 3
+FORMATS = 3, 4
 
 
 class Reader:
@@ -40,7 +40,7 @@ class Reader:
 
 def header(reader):
     """The header of a record as a dict."""
-    assert reader.byte() == FORMAT, "unknown journal format"
+    assert reader.byte() in FORMATS, "unknown journal format"
     flags = reader.byte()
     return {
         "last": bool(flags & 1),
@@ -116,7 +116,8 @@ def record(data):
         elif tag == 1:
             reader.int()
         else:
-            assert tag == 2, f"unknown entry {tag}"
-            reader.byte()
+            assert tag in (2, 3), f"unknown entry {tag}"
+            if tag == 2:
+                reader.byte()
             reader.text()
     return head, touchpoints
