@@ -60,9 +60,8 @@ impl Recomputed {
     /// Of the customers in the tail, keeps those with alerts to tell of.
     fn keep_alerted(&mut self, engine: &Engine) {
         let open = engine.open_alerts_by_customer().into_iter().map(|(customer_id, _)| customer_id);
-        let changed = self.outputs.iter().filter_map(|output| match output {
-            Output::Alert(change) => Some(Arc::clone(&change.customer_id)),
-            _ => None,
+        let changed = self.outputs.iter().filter_map(|output| {
+            if let Output::Alert(change) = output { Some(Arc::clone(&change.customer_id)) } else { None }
         });
         let alerted: BTreeSet<Arc<str>> = open.chain(changed).collect();
         self.customers.retain(|customer_id| alerted.contains(customer_id));
