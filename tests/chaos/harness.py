@@ -30,11 +30,12 @@ except ImportError:
     with_client()
 
 import oracle  # noqa: E402
+import reference  # noqa: E402
 
 CHANNELS = ["web", "mobile", "store", "support"]
 INPUTS = [f"in.{channel}" for channel in CHANNELS]
 ROLES = ["alerts", "experience", "dlq", "journal", "images", "repartition"]
-CONFIG = """
+CONFIG = """{before}
 [[input]]
 name = "touchpoints"
 topics = {inputs}
@@ -60,13 +61,15 @@ experience = "{group}-experience"
 dlq = "{group}-dlq"
 [admin]
 listen = "{admin}"
-"""
+{after}"""
 
 
 class Harness:
     """`direct` is the brokers' address for what watches, `brokers` the one the service is given."""
 
-    def __init__(self, binary, direct, folder, brokers=None):
+    def __init__(self, binary, direct, folder, brokers=None, by_reference=False):
+        # Whether the service runs what the reference model knows, and is compared with it.
+        self.by_reference, self.models, self.experience = by_reference, None, None
         self.binary, self.direct, self.folder = binary, direct, folder
         self.brokers = brokers or direct
         self.checks, self.failed = 0, False
@@ -82,9 +85,15 @@ class Harness:
     def config(self, group, instance=None, brokers=None, admin="", live=False):
         """The configuration of an instance; by the direct address it is for the commands that watch."""
         instance = instance or group
-        path = self.folder / f"{instance}.toml"
+        path, before, after = self.folder / f"{instance}.toml", "", ""
+        if self.by_reference:
+            catalogue = self.folder / "catalogue.toml"
+            catalogue.write_text(reference.CATALOGUE)
+            before, after = reference.settings(catalogue)
         path.write_text(
             CONFIG.format(
+                before=before,
+                after=after,
                 inputs=json.dumps(list(self.counts)),
                 brokers=brokers or self.direct,
                 group=group,
@@ -160,7 +169,7 @@ class Harness:
         replayed = replayed.stdout.splitlines()
         self.check("alerts equal `replay --journal`, byte for byte", alerts, oracle.equal_to_journal(live, replayed))
         current = self.read(topics["experience"])
-        problems = oracle.current_experience(current, experience.read_bytes().splitlines())
+        problems = oracle.current_experience(current, experience.read_bytes().splitlines(), self.by_reference)
         self.check("the current experience of each customer is the replayed one", len(current), problems)
         ends, records, forwarded = self.input_ends(), self.read(topics["journal"]), self.forwarded(group)
         through = topics["repartition"]
@@ -171,6 +180,13 @@ class Harness:
         problems = oracle.fates_add_up(counters, total, self.poison(), letters, touchpoints, len(forwarded))
         self.check("every record has one fate", total + len(forwarded), problems)
         self.check("no transaction is open", alerts, self.open_transactions(topics.values()))
+        if self.by_reference:
+            self.models, self.experience = reference.model_of(records), current
+            problems = reference.deviations(self.models, live, current)
+            self.check("alerts and experience are those of the reference model", alerts + len(current), problems)
+            self.check("the reference model had something to tell", alerts, reference.unexercised(self.models))
+            if not reference.deviations(reference.altered(records), live, current):
+                self.check("gate: an altered reference model is seen", 1, ["it is not"])
         return live, replayed, watermarks
 
     def forwarded(self, group):
@@ -190,6 +206,11 @@ class Harness:
 
     def gate(self, group, live, checks):
         """The checks must see what is broken on purpose. `checks`: by name, from alerts to deviations."""
+        if self.by_reference:
+            checks = checks | {"reference": lambda broken: reference.deviations(self.models, broken, self.experience)}
+            broken = oracle.experience_mutated(self.experience)
+            if not reference.deviations(self.models, live, broken):
+                self.check("gate: altered experience is seen by the reference", 1, ["it is not"])
         for what, broken in oracle.mutated(live).items():
             for name, check in checks.items():
                 # Neighbours of different customers may be in any order for the file.
