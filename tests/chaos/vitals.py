@@ -20,6 +20,7 @@ class Vitals(threading.Thread):
         super().__init__(daemon=True)
         self.instances, self.is_over = instances, threading.Event()
         # By process: (age in seconds, MiB, descriptors, threads).
+        self.course = []
         self.lives, self.born = collections.defaultdict(list), {}
 
     def run(self):
@@ -36,6 +37,7 @@ class Vitals(threading.Thread):
         life = max(grown, key=len, default=[])
         if len(life) < 10:
             return None
+        self.course = [life[len(life) * at // 5][1] for at in range(5)] + [life[-1][1]]
         return (life[-1][0], *(slope(life, column) * 3_600 for column in (1, 2, 3)))
 
     def most(self):
@@ -48,21 +50,25 @@ class Vitals(threading.Thread):
         told = dict(zip(("mib_max", "descriptors_max", "threads_max"), self.most()))
         if slopes is not None:
             names = ("longest_life_s", "mib_per_hour", "descriptors_per_hour", "threads_per_hour")
-            told |= {name: round(value, 2) for name, value in zip(names, slopes)}
+            told |= {name: round(value, 2) for name, value in zip(names, slopes)} | {"mib_course": self.course}
         return told
 
-    def problems(self):
+    def problems(self, must_be_flat):
+        """`must_be_flat`: the customers' state is full early in the run, and a process lives long enough to tell."""
         problems, most = [], self.most()
         if not most[1]:
             problems.append("nothing was measured")
         if most[0] > RESIDENT_MIB_MAX:
             problems.append(f"{most[0]} MiB resident, more than {RESIDENT_MIB_MAX}")
+        if not must_be_flat:
+            return problems
         slopes = self.slopes()
-        if slopes is not None and slopes[0] >= TELLING_SECONDS:
-            names = ("MiB", "descriptors", "threads")
-            for name, value, limit in zip(names, slopes[1:], (MIB_PER_HOUR_MAX, COUNT_PER_HOUR_MAX, COUNT_PER_HOUR_MAX)):
-                if value > limit:
-                    problems.append(f"{value:.1f} {name} an hour more")
+        if slopes is None or slopes[0] < TELLING_SECONDS:
+            return [*problems, f"no process lived for {TELLING_SECONDS} s"]
+        limits = {"MiB": MIB_PER_HOUR_MAX, "descriptors": COUNT_PER_HOUR_MAX, "threads": COUNT_PER_HOUR_MAX}
+        for (name, limit), value in zip(limits.items(), slopes[1:]):
+            if value > limit:
+                problems.append(f"{value:.1f} {name} an hour more")
         return problems
 
 
