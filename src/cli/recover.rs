@@ -10,9 +10,9 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "For when `run` says that transactions are missing or that the journal's end is lost, and no backup has \
-                  them. Stop every instance first: this one takes all partitions over, goes on from the last whole \
-                  transaction, reads the inputs again from there, and stops once all of that is committed; then start the \
-                  service as always. Whoever's image is newer knows what was seen, so nothing counts twice and no alert \
+                  them. Stop every instance first: this one takes all partitions over, commits that they go on from the last \
+                  whole transaction, and stops; then start the service as always, which reads the inputs again from there. \
+                  Whoever's image is newer knows what was seen, so nothing counts twice and no alert \
                   comes twice, but: records that were rejected are among the dead letters again; who was forgotten in what \
                   is lost is told of once more; of a customer with more touchpoints in it than limits.dedup_entries the \
                   oldest count twice. Input that is gone by now stops its partition (see `run --accept-gap`).\n\n\

@@ -35,6 +35,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The service, with what may be done where a restore would be refused.
 pub(super) fn serve(args: Args, ways_out: WaysOut, until: Until) -> anyhow::Result<ExitCode> {
+    // First: a stop may be asked for at any moment.
+    let shutdown = Shutdown::default();
+    shutdown.on_signals().context("listening for signals")?;
     let mut config = match load::config(args.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return Ok(code),
@@ -42,8 +45,6 @@ pub(super) fn serve(args: Args, ways_out: WaysOut, until: Until) -> anyhow::Resu
     config.kafka.accept_gap = args.accept_gap;
     config.kafka.ways_out = ways_out;
     logging::init(&config.telemetry.log, config.telemetry.json)?;
-    let shutdown = Shutdown::default();
-    shutdown.on_signals().context("listening for signals")?;
     app::run(&config, Brokers::Real, until, &shutdown, &|| {
         load::load(args.config.as_deref()).map_err(|problems| {
             let told: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -13,8 +13,9 @@
 //! Two ways out where that ends in a refusal, each only when it is asked for ([`WaysOut`]):
 //! * The journal lacks transactions: the state is taken as far as journal and images go, and the inputs are read again from
 //!   where the last whole transaction ended. Customers whose image is newer know what they have seen. Their alerts are as
-//!   they were told, for an image is written with every change of an alert. Limit: who had more touchpoints since than
-//!   `limits.dedup_entries` counts the oldest of them twice.
+//!   they were told, for an image is written with every change of an alert. Limits: who had more touchpoints since than
+//!   `limits.dedup_entries` counts the oldest of them twice; what is recognised does not move the watermark, so a touchpoint
+//!   that is later than `timer_grace` may meet a deadline before or after its tick, as in another order of arrival.
 //! * Another engine wrote the tail: it is replayed with this one. What that changes of alerts is told, and every open alert
 //!   of the customers in the tail is told again ([`Recomputed`]).
 

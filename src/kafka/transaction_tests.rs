@@ -45,7 +45,8 @@ const CASES: [(Api, Code, usize, Way); 36] = [
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, 2, Way::Retried),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, Way::Retried),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, 1, Way::Aborted),
-    (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, 1, Way::Doubted),
+    // The client asks to abort; a broker that fences answers that in the same way, and then it is in doubt.
+    (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, 1, Way::Aborted),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, 1, Way::Doubted),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, 2, Way::Retried),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, Way::Retried),

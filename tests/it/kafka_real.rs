@@ -459,7 +459,8 @@ impl Service {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
-        code.unwrap().code().expect("no exit by a signal")
+        let status = code.unwrap();
+        status.code().unwrap_or_else(|| panic!("it ended by a signal: {status}"))
     }
 
     /// Waits until both workers own their partitions.
@@ -481,6 +482,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
         // Already gone in most cases.
         drop(self.child.kill());
         drop(self.child.wait());
