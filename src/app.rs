@@ -28,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause before a registry that gives no answer is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Keys that a refused configuration is told of by name at most.
+const KEYS_NAMED_MAX: usize = 20;
+
 /// What kind of brokers the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Brokers {
@@ -101,7 +104,11 @@ fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, Stri
     let new = load()?;
     let others = config.differs_beyond_rules(&new);
     if !others.is_empty() {
-        return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
+        let count = others.len();
+        let named = others.iter().take(KEYS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(format!(
+            "only rules can change while it runs; restart for the other changed keys ({count}): {named}"
+        ));
     }
     let plan = shell.plan();
     let new = new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions);

@@ -46,6 +46,9 @@ mod kafka_faults;
 #[cfg(test)]
 mod kafka_formats;
 #[cfg(test)]
+#[cfg(feature = "oauth")]
+mod kafka_oauth;
+#[cfg(test)]
 mod kafka_outputs;
 #[cfg(test)]
 mod kafka_real;
