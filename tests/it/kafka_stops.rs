@@ -58,17 +58,23 @@ fn a_stop_while_the_broker_is_away_ends_in_time() {
 #[test]
 fn a_member_outlives_a_broker_that_restarts_while_it_joins() {
     let mut broker = Broker::start();
-    let mut scene = Scene::on(Box::leak(broker.address.clone().into_boxed_str()), "joining", 10_000);
-    // Longer than the broker is away: see the runbook.
-    scene.reconfigure_from("transaction_timeout = \"3s\"", "transaction_timeout = \"20s\"");
-    for (number, wait_ms) in [200, 700, 1_500].into_iter().enumerate() {
+    let scene = Scene::on(Box::leak(broker.address.clone().into_boxed_str()), "joining", 10_000);
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
+    // Nothing is read meanwhile: a lone broker that is killed may leave a transaction open for ever (see the runbook).
+    for wait_ms in [200, 700, 1_500] {
         let service = scene.start("a");
         wait_until("the first line", Duration::from_secs(20), || !service.log().is_empty());
         std::thread::sleep(Duration::from_millis(wait_ms));
         broker.kill();
         broker.restart();
-        scene.wait_for_share(i64::try_from(number).unwrap() + 1, 3);
+        service.wait_until_restored();
         service.stop();
     }
+    scene.simulate(10_000, 2);
+    let service = scene.start("a");
+    scene.wait_for_share(1, 1);
+    service.stop();
     scene.check();
 }
