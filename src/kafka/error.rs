@@ -109,6 +109,8 @@ pub(super) fn is_transport(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::MessageTimedOut
                 | RDKafkaErrorCode::RequestTimedOut
+                // The one asked is no member of the cluster at the moment.
+                | RDKafkaErrorCode::DestroyBroker
         )
     )
 }

@@ -31,7 +31,7 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a member that leaves serves the group.
 const LEAVE: Duration = Duration::from_millis(300);
-/// For so long a member that had trouble with a broker does not ask to leave.
+/// For so long a member that had trouble with a broker does not ask to leave, and none is closed.
 const DISTURBED: Duration = Duration::from_secs(30);
 
 /// Waits before a fenced member joins again, one after the other; fenced once more it gives up.
@@ -60,16 +60,37 @@ pub(super) struct CommittedOffsets {
     pub(super) metadata: Option<String>,
 }
 
-/// When a member was fenced lately.
+/// When a member was fenced lately, and whose clients are still to be closed.
 #[derive(Debug, Default)]
-pub(super) struct Fences(Vec<Instant>);
+pub(super) struct Fences {
+    at: Vec<Instant>,
+    members: Vec<(Instant, Member)>,
+}
 
 impl Fences {
     /// Fenced now. Answers how long to wait before joining again; none = another instance of this name lives.
     pub(super) fn fenced(&mut self, now: Instant) -> Option<Duration> {
-        self.0.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
-        self.0.push(now);
-        FENCED_PAUSES.get(self.0.len() - 1).copied()
+        self.at.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+        self.at.push(now);
+        FENCED_PAUSES.get(self.at.len() - 1).copied()
+    }
+
+    /// A member that was fenced and has a successor.
+    pub(super) fn keep(&mut self, member: Member) {
+        self.members.push((Instant::now(), member));
+    }
+
+    /// Closes those kept once `current` has had no trouble with a broker for a while: closing a client whose coordinator is
+    /// away can end the process by a signal.
+    pub(super) fn close(&mut self, current: &Member) {
+        if current.consumer.context().was_disturbed_within(DISTURBED) {
+            return;
+        }
+        for (_, member) in self.members.extract_if(.., |(since, _)| since.elapsed() >= DISTURBED) {
+            member.consumer.context().closing.store(true, Ordering::Relaxed);
+            // It takes as long as the client likes.
+            std::thread::spawn(move || drop(member));
+        }
     }
 }
 

@@ -146,8 +146,7 @@ impl<'a> Worker<'a> {
             self.shell.go_on(self.index, "waiting to join again")?;
         }
         let member = Member::join(&self.shell.clients, self.index, &self.plan)?;
-        // Not closed: see `Shell::work`.
-        std::mem::forget(std::mem::replace(&mut self.member, member));
+        self.fences.keep(std::mem::replace(&mut self.member, member));
         Ok(())
     }
 
@@ -351,6 +350,7 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         self.shown = Instant::now();
+        self.fences.close(&self.member);
         assignment::unchanged(&self.plan, |topic| self.fetch.partitions(topic)).map_err(Error::Refused)?;
         for (index, owned) in &self.owned {
             let partition = &owned.partition;
