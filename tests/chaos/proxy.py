@@ -53,7 +53,12 @@ class Proxy:
         return self
 
     def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        def end():
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.call_later(0.2, self.loop.stop)
+
+        self.loop.call_soon_threadsafe(end)
 
     def end_txn(self, kind, seconds=0.0):
         self.loop.call_soon_threadsafe(self.armed.append, (kind, seconds))
