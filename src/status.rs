@@ -229,6 +229,14 @@ impl Status {
         Ok(())
     }
 
+    /// Whether every partition of the topics was taken over here and its state is complete.
+    #[must_use]
+    pub fn holds_all(&self) -> bool {
+        let owned = self.lock();
+        let is_whole = |owned: &Owned| owned.status.state != State::Restoring;
+        usize::try_from(self.partitions.load(Ordering::Relaxed)) == Ok(owned.len()) && owned.values().all(is_whole)
+    }
+
     /// Whether every worker turned its loop lately. Never depends on the broker.
     ///
     /// # Errors

@@ -4,25 +4,31 @@
 //! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
 //! alive (that blocks its drop for ever): offsets are copied out at once.
 //!
-//! Limit: a broker that restarts while a static member (`group_instance_id`) joins may fence that member; the service
-//! then ends with a message and has to be started again. Dynamic members rejoin by themselves.
+//! A broker that restarts while a static member (`group_instance_id`) joins may fence that member: its answer with the new
+//! member id is lost, and the client asks under the old one. That is final for the client, so the worker joins with a new one
+//! ([`Member::is_dropped_by_brokers`]). Where no broker was away, another instance has the same name, and the service ends.
 
 use super::client::{self, Clients};
-use super::error::{Error, is_denied};
+use super::error::{Error, is_denied, is_transport};
 use crate::pipeline::Plan;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one request for committed offsets may take; unstable ones are waited for by the client.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a member that leaves serves the group.
+const LEAVE: Duration = Duration::from_millis(300);
+/// For so long a member that had trouble with a broker does not ask to leave, and is not taken for a twin.
+const DISTURBED: Duration = Duration::from_secs(30);
 
 /// What the group told this member, to be acted upon and acknowledged in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub(super) struct CommittedOffsets {
 struct MemberContext {
     pending: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
+    /// When a broker was last away.
+    disturbed: Mutex<Option<Instant>>,
 }
 
 impl ClientContext for MemberContext {
@@ -57,7 +65,17 @@ impl ClientContext for MemberContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_transport(&error) {
+            *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         client::log_error(&error, reason);
+    }
+}
+
+impl MemberContext {
+    /// Whether a broker was away that lately.
+    fn was_disturbed_within(&self, span: Duration) -> bool {
+        self.disturbed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < span)
     }
 }
 
@@ -111,12 +129,12 @@ impl Member {
 
     /// Serves the group and answers the oldest thing it wants.
     pub(super) fn poll(&self) -> Result<Option<Rebalance>, Error> {
-        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            if let KafkaError::MessageConsumptionFatal(_) = error {
-                return Err(Error::client(
-                    "membership in the group (is group_instance_id used twice? A broker restarted during a rebalance answers so, too: start again)",
-                )(error));
-            }
+        let polled = self.consumer.poll(Duration::ZERO);
+        if let Some((code, _)) = self.consumer.client().fatal_error() {
+            let fatal = KafkaError::MessageConsumptionFatal(code);
+            return Err(Error::client("membership in the group (is group_instance_id used twice?)")(fatal));
+        }
+        if let Some(Err(error)) = polled {
             if is_denied(&error) {
                 return Err(Error::client("joining the group")(error));
             }
@@ -132,6 +150,14 @@ impl Member {
             tracing::debug!(%error, "group member");
         }
         !self.consumer.context().pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || self.consumer.client().fatal_error().is_some()
+    }
+
+    /// Whether the group fenced this member when a broker had been away lately: then that is the likelier reason than
+    /// another instance of the same name.
+    pub(super) fn is_dropped_by_brokers(&self) -> bool {
+        let fatal = self.consumer.client().fatal_error().map(|(code, _)| code);
+        fatal == Some(RDKafkaErrorCode::FencedInstanceId) && self.consumer.context().was_disturbed_within(DISTURBED)
     }
 
     /// Tells the group that an assignment was taken up.
@@ -152,6 +178,23 @@ impl Member {
     /// The topics that are shared out among the members.
     pub(super) fn direct(&self) -> &[String] {
         &self.direct
+    }
+
+    /// Asks to leave the group. The client is not closed; while brokers are away nothing is asked, and the session ends by
+    /// itself.
+    pub(super) fn leave(&self) {
+        let context = self.consumer.context();
+        context.closing.store(true, Ordering::Relaxed);
+        if context.was_disturbed_within(DISTURBED) {
+            return;
+        }
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + LEAVE;
+        while Instant::now() < deadline {
+            if let Some(Err(error)) = self.consumer.poll(LEAVE / 10) {
+                tracing::debug!(%error, "leaving the group");
+            }
+        }
     }
 
     /// What the group committed for these partitions of a plan. Waits out a predecessor's pending transaction.
@@ -192,10 +235,4 @@ impl Member {
 /// An offset proper: not "beginning", "end" or "none".
 pub(super) fn known(offset: Offset) -> Option<i64> {
     offset.to_raw().filter(|raw| *raw >= 0)
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Relaxed);
-    }
 }

@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until a stop is asked for, then commits what is in memory.
-    pub(super) fn run(mut self) -> Result<(), Error> {
+    pub(super) fn run(&mut self) -> Result<(), Error> {
         while !self.shell.shutdown.is_requested() {
             match self.turn() {
                 Err(Error::Interrupted(what)) => tracing::info!(worker = self.index, what, "interrupted"),
@@ -106,8 +106,11 @@ impl<'a> Worker<'a> {
 
     fn turn(&mut self) -> Result<(), Error> {
         self.shell.status.beat(self.index, status::now());
-        if let Some(event) = self.member.poll()? {
-            self.rebalance(event)?;
+        match self.member.poll() {
+            Ok(Some(event)) => self.rebalance(event)?,
+            Ok(None) => {}
+            Err(error) if self.member.is_dropped_by_brokers() => self.rejoin(&error)?,
+            Err(error) => return Err(error),
         }
         let fetched = self.fetch_all()?;
         let fed = self.feed_all();
@@ -126,6 +129,16 @@ impl<'a> Worker<'a> {
         if fetched + fed == 0 {
             std::thread::sleep(REST);
         }
+        Ok(())
+    }
+
+    /// Joins the group anew.
+    fn rejoin(&mut self, error: &Error) -> Result<(), Error> {
+        tracing::warn!(worker = self.index, %error, "the group has dropped this member while brokers were away: joins again");
+        self.park(true)?;
+        let member = Member::join(&self.shell.clients, self.index, &self.plan)?;
+        // Not closed: see `Shell::work`.
+        std::mem::forget(std::mem::replace(&mut self.member, member));
         Ok(())
     }
 
@@ -355,8 +368,15 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Commits, writes the images that are out of date so that the next start replays nothing, and leaves the group.
-    fn finish(mut self) -> Result<(), Error> {
+    /// Leaves the group, so that others take over at once. A static member stays until its session ends.
+    pub(super) fn leave(&self) {
+        if self.shell.kafka.group_instance_id.is_none() {
+            self.member.leave();
+        }
+    }
+
+    /// Commits, and writes the images that are out of date so that the next start replays nothing.
+    fn finish(&mut self) -> Result<(), Error> {
         let started = Instant::now();
         let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
         if self.member.poll()? == Some(Rebalance::Revoked { lost: true }) {
@@ -365,19 +385,25 @@ impl<'a> Worker<'a> {
         self.commit(ImagesDue::Due)?;
         let partitions: Vec<i32> = self.owned.keys().copied().collect();
         for partition in partitions {
-            let is_dirty = |worker: &Self| {
-                worker.owned.get(&partition).is_some_and(|owned| owned.partition.book().dirty_customers() > 0)
-            };
-            while is_dirty(&self) && started.elapsed() < budget {
-                self.shell.status.beat(self.index, status::now());
-                self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
-            }
+            self.write_images(partition, Some(started + budget))?;
         }
         tracing::info!(
             worker = self.index,
             took_ms = started.elapsed().as_millis(),
             "stopped: everything is committed"
         );
+        Ok(())
+    }
+
+    /// Writes every image of a partition that is out of date, transaction by transaction; begins none after `deadline`.
+    pub(super) fn write_images(&mut self, partition: i32, deadline: Option<Instant>) -> Result<(), Error> {
+        let is_dirty = |worker: &Self| {
+            worker.owned.get(&partition).is_some_and(|owned| owned.partition.book().dirty_customers() > 0)
+        };
+        while is_dirty(self) && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            self.shell.status.beat(self.index, status::now());
+            self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Deletes the records of a partition up to `offset`, as retention would.
-fn truncate(scene: &Scene, topic: &str, partition: i32, offset: i64) {
+pub(crate) fn truncate(scene: &Scene, topic: &str, partition: i32, offset: i64) {
     let admin: AdminClient<_> = broker::client(scene.brokers).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();

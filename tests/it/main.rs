@@ -60,6 +60,10 @@ mod kafka_repartition;
 #[cfg(feature = "tls")]
 mod kafka_secured;
 #[cfg(test)]
+mod kafka_stops;
+#[cfg(test)]
+mod kafka_ways;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod laws_on_data;
@@ -75,6 +79,8 @@ mod schemas;
 mod sentiment;
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
