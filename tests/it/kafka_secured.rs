@@ -238,7 +238,6 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
         scene.execute(&(line.replace("--add", "--remove") + " --force"));
         scene.feed();
         let said = failure(&config);
-        println!("without {operation} {right}: {said}");
         if !said.contains(words) {
             unnamed.push(said);
         }
