@@ -144,6 +144,8 @@ pub trait Signals: Send + Sync + std::fmt::Debug {
     fn transaction(&self, outcome: Outcome, took: Duration);
     /// A producer was thrown away and initialised anew.
     fn producer_recreated(&self);
+    /// Another member joined the group under this one's name.
+    fn member_fenced(&self);
     /// A partition's state was read back: `records` from images and journal.
     fn restored(&self, records: u64, took: Duration);
     /// Records of an input were gone before they were read, and it goes on after them.

@@ -4,9 +4,13 @@
 //! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
 //! alive (that blocks its drop for ever): offsets are copied out at once.
 //!
-//! A broker that restarts while a static member (`group_instance_id`) joins may fence that member: its answer with the new
-//! member id is lost, and the client asks under the old one. That is final for the client, so the worker joins with a new one
-//! ([`Member::is_dropped_by_brokers`]). Where no broker was away, another instance has the same name, and the service ends.
+//! Whoever joins under the name of a static member (`group_instance_id`) fences the one that was there. That can be the member
+//! itself: its coordinator moved or died, and the answer with its new member id was lost; or the join of a killed process
+//! is handled after that of its successor. It is final for the client, so the worker joins with a new one after a pause
+//! ([`Fences`]). Two living instances of one name fence each other in turn until the one that was fenced first ends. Limits:
+//! with a `heartbeat.interval.ms` far above its 3 s they notice too late, and go on for ever; of two that were started in the
+//! same second both may end; and each client that was given up keeps its threads until the process ends, for closing it may
+//! end that by a signal.
 
 use super::client::{self, Clients};
 use super::error::{Error, is_denied, is_transport};
@@ -27,8 +31,13 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a member that leaves serves the group.
 const LEAVE: Duration = Duration::from_millis(300);
-/// For so long a member that had trouble with a broker does not ask to leave, and is not taken for a twin.
+/// For so long a member that had trouble with a broker does not ask to leave.
 const DISTURBED: Duration = Duration::from_secs(30);
+
+/// Waits before a fenced member joins again, one after the other; fenced once more it gives up.
+const FENCED_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Earlier ones are forgotten. Longer than two twins take that notice within a heartbeat (3 s): 25 s.
+const FENCED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the group told this member, to be acted upon and acknowledged in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +58,19 @@ pub(super) struct CommittedOffsets {
     pub(super) offsets: Vec<Option<i64>>,
     /// As staged with the offsets.
     pub(super) metadata: Option<String>,
+}
+
+/// When a member was fenced lately.
+#[derive(Debug, Default)]
+pub(super) struct Fences(Vec<Instant>);
+
+impl Fences {
+    /// Fenced now. Answers how long to wait before joining again; none = another instance of this name lives.
+    pub(super) fn fenced(&mut self, now: Instant) -> Option<Duration> {
+        self.0.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+        self.0.push(now);
+        FENCED_PAUSES.get(self.0.len() - 1).copied()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -153,11 +175,10 @@ impl Member {
             || self.consumer.client().fatal_error().is_some()
     }
 
-    /// Whether the group fenced this member when a broker had been away lately: then that is the likelier reason than
-    /// another instance of the same name.
-    pub(super) fn is_dropped_by_brokers(&self) -> bool {
-        let fatal = self.consumer.client().fatal_error().map(|(code, _)| code);
-        fatal == Some(RDKafkaErrorCode::FencedInstanceId) && self.consumer.context().was_disturbed_within(DISTURBED)
+    /// Whether another member joined under this one's name: nothing can be committed by this one any more.
+    pub(super) fn is_fenced(&self) -> bool {
+        let fatal = self.consumer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 
     /// Tells the group that an assignment was taken up.
@@ -235,4 +256,42 @@ impl Member {
 /// An offset proper: not "beginning", "end" or "none".
 pub(super) fn known(offset: Offset) -> Option<i64> {
     offset.to_raw().filter(|raw| *raw >= 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn who_is_fenced_now_and_then_joins_again_and_who_is_fenced_again_and_again_gives_up() {
+        let (start, mut fences) = (Instant::now(), Fences::default());
+        for (at_s, pause) in
+            [(0, Some(0.5)), (1, Some(1.0)), (3, Some(2.0)), (29, None), (100, Some(0.5)), (131, Some(0.5))]
+        {
+            assert_eq!(fences.fenced(start + at_s * SECOND), pause.map(Duration::from_secs_f64), "{at_s}");
+        }
+    }
+
+    proptest! {
+        /// Each fences the other by joining, who notices within a heartbeat.
+        #[test]
+        fn of_two_twins_the_one_that_was_fenced_first_ends_within_half_a_minute(notices_ms in prop::collection::vec(0..=3_000_u64, 7)) {
+            let start = Instant::now();
+            let (mut now, mut twins) = (start, [Fences::default(), Fences::default()]);
+            for (turn, notice_ms) in notices_ms.into_iter().enumerate() {
+                let ended = match twins[turn % 2].fenced(now) {
+                    Some(pause) => {
+                        now += pause + Duration::from_millis(notice_ms);
+                        false
+                    }
+                    None => true,
+                };
+                prop_assert_eq!(ended, turn == 6, "in turn {}", turn);
+            }
+            prop_assert!(now.duration_since(start) <= 30 * SECOND);
+        }
+    }
 }
