@@ -57,6 +57,8 @@ mod kafka_reload;
 #[cfg(test)]
 mod kafka_repartition;
 #[cfg(test)]
+mod kafka_restore;
+#[cfg(test)]
 #[cfg(feature = "tls")]
 mod kafka_secured;
 #[cfg(test)]
