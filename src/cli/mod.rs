@@ -116,7 +116,6 @@ fn version() -> &'static str {
 
 /// Parses the command line and runs the command. Errors are printed to standard error with their causes.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "the one place where a command's error is shown")]
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
