@@ -115,7 +115,6 @@ fn version() -> &'static str {
 
 /// Parses the command line and runs the command. Errors are printed to standard error with their causes.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "the one place where a command's error is shown")]
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
@@ -138,8 +137,12 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Sentiment(command) => sentiment::run(&command),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("touchline: {error:#}");
-        ExitCode::from(exit::FAILED)
-    })
+    result.unwrap_or_else(|error| ExitCode::from(failed(&error)))
+}
+
+/// Shows why a command failed; answers its exit code.
+#[expect(clippy::print_stderr, reason = "the one place where a command's error is shown")]
+fn failed(error: &anyhow::Error) -> u8 {
+    eprintln!("touchline: {error:#}");
+    exit::FAILED
 }
