@@ -28,6 +28,14 @@ const REASON_CHARS_MAX: usize = 500;
 const OAUTH: &str = "see sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and \
     sasl.oauthbearer.scope in kafka.properties";
 
+/// What OpenSSL says when the other side ends a connection of TLS: the brokers, when our certificate is none of theirs. With TLS 1.3
+/// that comes after the handshake, as any other failure to receive.
+const TLS_ALERT: &str = "SSL alert number";
+
+/// What the brokers know us by.
+const CERTIFICATE: &str = "the brokers ask for another certificate: see ssl.certificate.location and ssl.key.location in kafka.properties, \
+    and how long that certificate is valid";
+
 /// Events looked at after each request.
 const EVENTS_MAX: usize = 100;
 
@@ -56,14 +64,19 @@ impl ClientContext for Contact {
         let code = error.rdkafka_error_code();
         let mut why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         let refused_at = why.as_ref().and_then(|why| why.refused_at);
-        let is_refusal = matches!(code, Some(Code::Authentication | Code::SSL));
+        let is_alert = reason.contains(TLS_ALERT);
+        let is_refusal = is_alert || matches!(code, Some(Code::Authentication | Code::SSL));
         // "All brokers are down" is only what follows from the rest.
         let is_consequence = code == Some(Code::AllBrokersDown);
         if (is_consequence && why.is_some()) || (refused_at.is_some() && !is_refusal) {
             return;
         }
         let refused_at = refused_at.or_else(|| is_refusal.then(Instant::now));
-        *why = Some(Why { refused_at, reason: in_one_line(reason), remedy: remedy(code, self.by_token) });
+        *why = Some(Why {
+            refused_at,
+            reason: in_one_line(reason),
+            remedy: if is_alert { CERTIFICATE } else { remedy(code, self.by_token) },
+        });
     }
 }
 

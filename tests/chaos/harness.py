@@ -34,6 +34,16 @@ import reference  # noqa: E402
 
 CHANNELS = ["web", "mobile", "store", "support"]
 INPUTS = [f"in.{channel}" for channel in CHANNELS]
+# Records of Avro, if there is a registry.
+AVRO = "in.avro"
+AVRO_INPUT = """
+[[input]]
+name = "avro"
+topics = ["{topic}"]
+format = "touchpoint-avro"
+[registry]
+url = "{registry}"
+"""
 ROLES = ["alerts", "experience", "dlq", "journal", "images", "repartition"]
 CONFIG = """{before}
 [[input]]
@@ -69,7 +79,7 @@ class Harness:
     """`direct` is the brokers' address for what watches, `brokers` the one the service is given."""
 
     def __init__(self, binary, direct, folder, brokers=None, by_reference=False, copies=1):
-        self.copies, self.workers = copies, 2
+        self.copies, self.workers, self.registry = copies, 2, None
         # Whether the service runs what the reference model knows, and is compared with it.
         self.by_reference, self.models, self.experience = by_reference, None, None
         self.binary, self.direct, self.folder = binary, direct, folder
@@ -92,11 +102,13 @@ class Harness:
             catalogue = self.folder / "catalogue.toml"
             catalogue.write_text(reference.CATALOGUE)
             before, after = reference.settings(catalogue)
+        if self.registry is not None:
+            after += AVRO_INPUT.format(topic=AVRO, registry=self.registry.url)
         path.write_text(
             CONFIG.format(
                 before=before,
                 after=after,
-                inputs=json.dumps(list(self.counts)),
+                inputs=json.dumps([topic for topic in self.counts if topic != AVRO]),
                 brokers=brokers or self.direct,
                 group=group,
                 instance=instance,

@@ -1,16 +1,52 @@
 //! A broker with TLS, SCRAM, mTLS and access lists: `run` works with exactly the rights that `topics --print` grants, and
 //! says what is missing without each of them, or with a wrong password or certificate. Nothing it says holds a secret.
 
-use crate::broker::{Broker, free_ports, wait_until};
+use crate::broker::{self, Broker, Isolation, Record, free_ports, wait_until};
 use crate::command::touchline;
+use rdkafka::producer::{BaseProducer, Producer as _};
+use serde_json::json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const PASSWORD: &str = "canary-of-a-password";
 const WRONG_PASSWORD: &str = "canary-of-a-wrong-password";
 /// What a person may be left waiting for an error, with some room for a busy machine.
 const ERROR_DEADLINE: Duration = Duration::from_secs(40);
+
+/// Each operation that `topics --print` grants, and words of what `run` says without it.
+const RIGHTS: [(&str, &str, &str); 18] = [
+    ("--topic in", "Read", "in: the input topic does not exist, or this user lacks Read on it"),
+    (
+        "--topic cx.alerts",
+        "Write",
+        "cx.alerts: does not exist (`touchline topics --create` creates it), or this user lacks Write on it",
+    ),
+    ("--topic cx.alerts", "DescribeConfigs", "cx.alerts: the settings cannot be read; grant this user DescribeConfigs"),
+    (
+        "--topic cx.experience",
+        "Write",
+        "cx.experience: does not exist (`touchline topics --create` creates it), or this user lacks Write on it",
+    ),
+    ("--topic cx.experience", "DescribeConfigs", "cx.experience: the settings cannot be read"),
+    (
+        "--topic cx.dlq",
+        "Write",
+        "cx.dlq: does not exist (`touchline topics --create` creates it), or this user lacks Write on it",
+    ),
+    ("--topic cx.dlq", "DescribeConfigs", "cx.dlq: the settings cannot be read"),
+    ("--topic secured-images", "Read", "reading secured-images: "),
+    ("--topic secured-images", "Write", "\"secured-images\""),
+    ("--topic secured-images", "DescribeConfigs", "secured-images: the settings cannot be read"),
+    ("--topic secured-journal", "Read", "reading secured-journal: "),
+    ("--topic secured-journal", "Write", "\"secured-journal\""),
+    ("--topic secured-journal", "DescribeConfigs", "secured-journal: the settings cannot be read"),
+    ("--topic secured-repartition", "Read", "reading secured-repartition: "),
+    ("--topic secured-repartition", "Write", "\"secured-repartition\""),
+    ("--topic secured-repartition", "DescribeConfigs", "secured-repartition: the settings cannot be read"),
+    ("--group secured", "Read", "grant this user Read on the group"),
+    ("--transactional-id secured-", "Write", "grant this user Write on transactional ids beginning with the group id"),
+];
 
 struct Scene {
     broker: Broker,
@@ -67,7 +103,7 @@ impl Scene {
             [kafka.properties]
             {properties}
             [topics]
-            partitions = 1
+            partitions = 2
             [admin]
             listen = ""
             "#
@@ -84,6 +120,33 @@ impl Scene {
              \"sasl.mechanism\" = \"SCRAM-SHA-512\"\n\"sasl.username\" = \"touchline\"\n\"sasl.password\" = \"file:{password}\""
         );
         self.configure(name, &format!("127.0.0.1:{}", self.ports[listener]), &properties)
+    }
+
+    /// Known to the broker by this certificate.
+    fn mtls(&self, certificate: &str) -> String {
+        let at = self.folder.path().display();
+        let properties = format!(
+            "\"security.protocol\" = \"SSL\"\n\"ssl.ca.location\" = \"{at}/ca.crt\"\n\
+             \"ssl.certificate.location\" = \"{at}/{certificate}.crt\"\n\"ssl.key.location\" = \"{at}/{certificate}.key\""
+        );
+        self.configure(certificate, &format!("127.0.0.1:{}", self.ports[2]), &properties)
+    }
+
+    /// Touchpoints of an unhappy customer in both partitions, so that one is not on its own, and a record that is none.
+    fn feed(&self) {
+        let producer: BaseProducer = broker::client(&self.broker.address).create().unwrap();
+        let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        for partition in [0, 1] {
+            let touchpoint = json!({
+                "id": format!("{now_ms}-{partition}"), "source": "test", "customer_id": format!("c{now_ms}"),
+                "channel": "web", "kind": "review_posted", "occurred_at": now_ms,
+                "rating": {"instrument": "nps", "value": 0},
+            });
+            let record = Record::new("c", &touchpoint.to_string());
+            broker::send(&producer, "in", Some(partition), &record);
+        }
+        broker::send(&producer, "in", Some(0), &Record::new("c", "junk"));
+        producer.flush(ERROR_DEADLINE).unwrap();
     }
 
     /// Runs a printed command of Kafka's shell tools.
@@ -120,11 +183,11 @@ fn certificates(folder: &Path) {
         printf 'subjectAltName=IP:127.0.0.1\n' >names
         sign() {
             openssl req -newkey rsa:2048 -nodes -keyout $1.key -out $1.csr -subj /CN=$1
-            openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $1.crt -days $2 -extfile names
+            openssl x509 -req -in $1.csr -CA ${3:-ca}.crt -CAkey ${3:-ca}.key -CAcreateserial -out $1.crt -days $2 -extfile names
             openssl pkcs8 -topk8 -nocrypt -in $1.key -out $1.p8
             cat $1.p8 $1.crt >$1.pem
         }
-        sign server 2; sign expired -1; sign mtls 2
+        sign server 2; sign expired -1; sign mtls 2; sign stranger 2 other; sign late -1
     "#;
     let output = Command::new("sh").args(["-c", script]).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -158,63 +221,31 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
     assert_eq!(rights.len(), 9, "{printed}");
     rights.iter().for_each(|line| scene.execute(line));
 
-    let feed = |seed: &str| {
-        let feed = [
-            "simulate",
-            "--brokers",
-            &scene.broker.address,
-            "--topics",
-            "in,in,in,in",
-            "--count",
-            "200",
-            "--seed",
-            seed,
-        ];
-        assert_eq!(touchline(&feed).code, Some(0));
-    };
-    feed("1");
+    scene.feed();
     let service = start(&scene.folder.path().join("log"), &config);
-    let committed =
-        |topic| !crate::broker::read(&scene.broker.address, topic, crate::broker::Isolation::Committed).is_empty();
+    let committed = |topic| !broker::read(&scene.broker.address, topic, Isolation::Committed).is_empty();
     wait_until("a committed transaction", Duration::from_secs(60), || committed("secured-journal"));
     assert!(!std::fs::read_to_string(&service.1).unwrap().contains("canary"));
     drop(service);
 
-    for (seed, (right, operation, words)) in [
-        ("--topic in", "Read", "in: the input topic does not exist, or this user lacks Read on it"),
-        ("--topic secured-images", "Read", "reading secured-images: "),
-        ("--topic secured-repartition", "Read", "reading secured-repartition: "),
-        (
-            "--topic secured-journal",
-            "Write",
-            "\"secured-journal\" [0] to transaction: Broker: Topic authorization failed",
-        ),
-        (
-            "--topic cx.alerts",
-            "DescribeConfigs",
-            "cx.alerts: the settings cannot be read; grant this user DescribeConfigs",
-        ),
-        ("--group secured", "Read", "grant this user Read on the group"),
-        (
-            "--transactional-id secured-",
-            "Write",
-            "grant this user Write on transactional ids beginning with the group id",
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let mut unnamed = Vec::new();
+    for (right, operation, words) in RIGHTS {
         let granted = rights.iter().find(|line| line.contains(right)).unwrap();
         let (head, _) = granted.split_once(" --operation").unwrap();
         let (_, pattern) = granted.split_once(right).unwrap();
-        let resource = format!("{right}{pattern}");
-        let line = format!("{head} --operation {operation} {resource}");
+        assert!(granted.contains(&format!("--operation {operation}")), "{granted}");
+        let line = format!("{head} --operation {operation} {right}{pattern}");
         scene.execute(&(line.replace("--add", "--remove") + " --force"));
-        feed(&format!("{}", seed + 2));
+        scene.feed();
         let said = failure(&config);
-        assert!(said.contains(words), "without {operation} {right}: {said}");
+        if !said.contains(words) {
+            unnamed.push(said);
+        }
         scene.execute(&line);
     }
+    assert_eq!(unnamed, Vec::<String>::new());
+    let granted: usize = rights.iter().map(|line| line.matches("--operation").count()).sum();
+    assert_eq!(granted, RIGHTS.len(), "each was taken away");
 }
 
 #[test]
@@ -230,12 +261,10 @@ fn wrong_credentials_and_certificates_are_named_soon_and_without_a_secret() {
         let said = failure(&config);
         assert!(said.lines().count() == 1 && said.contains(words), "{config}: {said}");
     }
-    let at = scene.folder.path().display();
-    let identity = format!(
-        "\"security.protocol\" = \"SSL\"\n\"ssl.ca.location\" = \"{at}/ca.crt\"\n\
-         \"ssl.certificate.location\" = \"{at}/mtls.crt\"\n\"ssl.key.location\" = \"{at}/mtls.key\""
-    );
-    let config = scene.configure("mtls", &format!("127.0.0.1:{}", scene.ports[2]), &identity);
-    let answer = touchline(&["check", "--brokers", "--config", &config]);
+    let answer = touchline(&["check", "--brokers", "--config", &scene.mtls("mtls")]);
     assert!(answer.stdout.contains("ok  127.0.0.1:"), "mTLS: {}{}", answer.stdout, answer.stderr);
+    for certificate in ["stranger", "late"] {
+        let said = failure(&scene.mtls(certificate));
+        assert!(said.lines().count() == 1 && said.contains("see ssl.certificate.location"), "{certificate}: {said}");
+    }
 }
