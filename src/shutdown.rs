@@ -58,13 +58,8 @@ impl Shutdown {
                 shutdown.request();
                 tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
             });
-            end_at_once()
+            signal_hook::low_level::exit(130)
         })?;
         Ok(())
     }
-}
-
-#[expect(clippy::exit, reason = "a second signal asks for just this")]
-fn end_at_once() {
-    std::process::exit(130);
 }

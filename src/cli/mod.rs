@@ -138,9 +138,12 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Sentiment(command) => sentiment::run(&command),
     };
-    result.unwrap_or_else(|error| {
-        // Not by `eprintln`, which panics where standard error is full.
-        writeln!(std::io::stderr(), "touchline: {error:#}").ok();
-        ExitCode::from(exit::FAILED)
-    })
+    result.unwrap_or_else(|error| ExitCode::from(failed(&error)))
+}
+
+/// Shows why a command failed; answers its exit code.
+fn failed(error: &anyhow::Error) -> u8 {
+    // Not by `eprintln`, which panics where standard error is full.
+    writeln!(std::io::stderr(), "touchline: {error:#}").ok();
+    exit::FAILED
 }

@@ -33,7 +33,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     serve(args, ways_out, Until::Asked)
 }
 
-/// The service, with what may be done where a restore would be refused.
+/// The service, with what may be done where a restore would be refused. Returns only where it did not begin.
 pub(super) fn serve(args: Args, ways_out: WaysOut, until: Until) -> anyhow::Result<ExitCode> {
     // First: a stop may be asked for at any moment.
     let shutdown = Shutdown::default();
@@ -45,11 +45,13 @@ pub(super) fn serve(args: Args, ways_out: WaysOut, until: Until) -> anyhow::Resu
     config.kafka.accept_gap = args.accept_gap;
     config.kafka.ways_out = ways_out;
     logging::init(&config.telemetry.log, config.telemetry.json)?;
-    app::run(&config, Brokers::Real, until, &shutdown, &|| {
+    let ended = app::run(&config, Brokers::Real, until, &shutdown, &|| {
         load::load(args.config.as_deref()).map_err(|problems| {
             let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
             told.join("; ")
         })
-    })?;
-    Ok(ExitCode::from(exit::OK))
+    });
+    let code = ended.map_or_else(|error| super::failed(&error), |()| exit::OK);
+    // At once: the clients of Kafka still work, and what OpenSSL does when a process ends would pull the ground from under them.
+    signal_hook::low_level::exit(i32::from(code))
 }

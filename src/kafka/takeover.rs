@@ -135,8 +135,20 @@ impl Worker<'_> {
         if let Some(owned) = self.owned.get_mut(&index) {
             owned.is_start_due = true;
         }
+        // Only then `recover` may end.
+        self.turn_state(index, &State::Running, State::Restoring);
         self.commit_of(&BTreeSet::from([index]), ImagesDue::Due)?;
-        self.write_images(index, None)
+        self.write_images(index, None)?;
+        self.turn_state(index, &State::Restoring, State::Running);
+        Ok(())
+    }
+
+    fn turn_state(&self, index: i32, from: &State, to: State) {
+        self.shell.status.update(index, |status| {
+            if status.state == *from {
+                status.state = to;
+            }
+        });
     }
 
     /// Adds a partition whose state is complete; a source nobody has read yet begins at `start_from`.

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 /// Waits until readers of committed records see all of these topics: no transaction is open.
 fn assert_nothing_is_open(scene: &Scene) {
-    let end = |isolation: &str, topic: &str, partition: i32| {
-        let client: BaseConsumer =
-            broker::client(scene.brokers).set("isolation.level", isolation).set("group.id", "unused").create().unwrap();
-        client.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap().1
+    let reader = |isolation: &str| -> BaseConsumer {
+        broker::client(scene.brokers).set("isolation.level", isolation).set("group.id", "unused").create().unwrap()
     };
+    let readers = ["read_committed", "read_uncommitted"].map(reader);
     for topic in ["alerts", "experience", "dlq", "journal", "images"] {
         for partition in 0..PARTITIONS {
             let topic = scene.topic(topic);
             // At once: it may not take a transaction's timeout.
-            let ends = ["read_committed", "read_uncommitted"].map(|isolation| end(isolation, &topic, partition));
-            assert_eq!(ends[0], ends[1], "{topic}-{partition}: a transaction is open");
+            let end =
+                |reader: &BaseConsumer| reader.fetch_watermarks(&topic, partition, Duration::from_secs(30)).unwrap().1;
+            assert_eq!(end(&readers[0]), end(&readers[1]), "{topic}-{partition}: a transaction is open");
         }
     }
 }
