@@ -12,6 +12,7 @@
 //! Limits: one sentence's worth of context and no knowledge of the world; texts beyond 2 KiB are known by their first
 //! and last KiB; a language without a model is scored by emoji, emoticons and exclamation marks alone, with low confidence.
 
+mod bytes;
 mod clauses;
 mod features;
 mod fixed;
