@@ -1,5 +1,6 @@
-"""A real Apache Kafka for one run: one JVM in KRaft mode on free loopback ports, with a data folder of its own."""
+"""A real Apache Kafka for one run: a JVM a broker in KRaft mode on free loopback ports, with data folders of their own."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -36,31 +37,36 @@ def free_port():
 
 class Broker:
     """Started by `with`. Who connects to `direct` stays there; who connects to `port` is sent on to `advertised`, where
-    a proxy may stand."""
+    a proxy may stand. `voters` are the (node, controller port) of a cluster, of which this is one."""
 
-    def __init__(self, folder, abort_interval_ms=1_000):
+    def __init__(self, folder, abort_interval_ms=1_000, node=1, voters=None):
         self.folder = pathlib.Path(folder)
-        direct_port, self.port, controller_port = free_port(), free_port(), free_port()
+        voters = voters or {node: free_port()}
+        direct_port, self.port = free_port(), free_port()
         self.direct = f"127.0.0.1:{direct_port}"
         self.advertised_port = free_port()
+        self.copies, self.heap = len(voters), "512m" if len(voters) == 1 else "256m"
+        insync = min(2, self.copies)
         properties = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+            "node.id": node,
+            "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in voters.items()),
             "listeners": f"DIRECT://{self.direct},PROXIED://127.0.0.1:{self.port},"
-            f"CONTROLLER://127.0.0.1:{controller_port}",
+            f"CONTROLLER://127.0.0.1:{voters[node]}",
             "advertised.listeners": f"DIRECT://{self.direct},PROXIED://127.0.0.1:{self.advertised_port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "DIRECT",
             "log.dirs": self.folder / "data",
-            "offsets.topic.replication.factor": 1,
+            "default.replication.factor": self.copies,
+            "min.insync.replicas": insync,
+            "offsets.topic.replication.factor": self.copies,
             "offsets.topic.num.partitions": 8,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": self.copies,
+            "transaction.state.log.min.isr": insync,
             "transaction.state.log.num.partitions": 4,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": self.copies,
+            "share.coordinator.state.topic.min.isr": insync,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": abort_interval_ms,
@@ -71,13 +77,19 @@ class Broker:
         self.process = None
 
     def java(self, *arguments):
-        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{libraries()}/*", *map(str, arguments)]
+        return ["java", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-cp", f"{libraries()}/*", *map(str, arguments)]
 
-    def start(self):
-        """Answers when it accepts connections."""
+    def launch(self):
         with open(self.folder / "broker.log", "ab") as log:
             command = self.java("kafka.Kafka", self.properties)
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def start(self):
+        """Answers when it accepts connections."""
+        self.launch()
+        self.wait()
+
+    def wait(self):
         deadline = time.monotonic() + 90
         host, port = self.direct.split(":")
         while True:
@@ -93,12 +105,48 @@ class Broker:
         self.process.kill()
         self.process.wait()
 
-    def __enter__(self):
-        format_ = ["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", self.properties]
+    def format(self):
+        arguments = ["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", self.properties]
         with open(self.folder / "broker.log", "ab") as log:
-            subprocess.run(self.java("kafka.tools.StorageTool", *format_), check=True, stdout=log, stderr=log)
+            subprocess.run(self.java("kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)
+
+    def __enter__(self):
+        self.format()
         self.start()
         return self
 
     def __exit__(self, *_):
         self.kill()
+
+
+class Cluster:
+    """Three brokers: every partition on all of them, written when two have it. `kill` takes one after the other."""
+
+    def __init__(self, folder, abort_interval_ms=1_000):
+        voters, self.nodes, self.copies, self.turn = {node: free_port() for node in (1, 2, 3)}, [], 3, 0
+        for node in voters:
+            own = pathlib.Path(folder) / f"broker-{node}"
+            own.mkdir()
+            self.nodes.append(Broker(own, abort_interval_ms, node, voters))
+        self.direct = ",".join(broker.direct for broker in self.nodes)
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            for broker in self.nodes:
+                broker.format()
+                broker.launch()
+                stack.callback(broker.kill)
+            for broker in self.nodes:
+                broker.wait()
+            self.stop = stack.pop_all().close
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def kill(self):
+        self.nodes[self.turn % len(self.nodes)].kill()
+
+    def start(self):
+        self.nodes[self.turn % len(self.nodes)].start()
+        self.turn += 1

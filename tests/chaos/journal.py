@@ -1,5 +1,7 @@
 """Reads the journal in the format that `src/journal/mod.rs` documents. Shares nothing with the program."""
 
+import typing
+
 FORMAT = 3
 
 
@@ -58,6 +60,25 @@ def header(reader):
     }
 
 
+class Touchpoint(typing.NamedTuple):
+    """`partition` only where it is not the record's own; signals are (score, weight), a rating (instrument, value), in
+    millionths. The rest is read over."""
+
+    source: int
+    offset: int
+    partition: typing.Optional[int]
+    customer: str
+    event: int
+    occurred_at: int
+    signals: list
+    rating: typing.Optional[tuple]
+
+
+class Removal(typing.NamedTuple):
+    why: int
+    customer: str
+
+
 def skip_list(reader, read):
     for _ in range(reader.uint()):
         reader.byte()
@@ -65,24 +86,24 @@ def skip_list(reader, read):
 
 
 def touchpoint(reader):
-    """(source, offset, partition) of a touchpoint, the last only where it is not the record's own; the rest is read over."""
     flags = reader.uint()
-    reader.text()
-    reader.hash()
+    customer = reader.text()
+    event = reader.hash()
     place = reader.uint(), reader.int()
-    reader.int()
+    occurred_at = reader.int()
     reader.byte()
     reader.uint()
     reader.byte()
     reader.byte()
+    signals = []
     for _ in range(flags & 3):
         reader.byte()
-        reader.int()
-        reader.int()
+        signals.append((reader.int(), reader.int()))
+    rating = None
     if flags & 1 << 2:
-        reader.byte()
-        for _ in range(3):
-            reader.int()
+        rating = reader.byte(), reader.int()
+        reader.int()
+        reader.int()
     if flags & 1 << 3:
         reader.byte()
     for bit in (4, 5, 6):
@@ -102,21 +123,20 @@ def touchpoint(reader):
     if flags & 1 << 13:
         skip_list(reader, reader.text)
     partition = reader.int() if flags & 1 << 18 else None
-    return *place, partition
+    return Touchpoint(*place, partition, customer, event, occurred_at, signals, rating)
 
 
 def record(data):
-    """Header and the (source, offset, partition or none) of every touchpoint of a record."""
+    """Header and entries of a record: touchpoints, removals, and the times of ticks."""
     reader = Reader(data)
-    head, touchpoints = header(reader), []
+    head, entries = header(reader), []
     while reader.at < len(data):
         tag = reader.byte()
         if tag == 0:
-            touchpoints.append(touchpoint(reader))
+            entries.append(touchpoint(reader))
         elif tag == 1:
-            reader.int()
+            entries.append(reader.int())
         else:
             assert tag == 2, f"unknown entry {tag}"
-            reader.byte()
-            reader.text()
-    return head, touchpoints
+            entries.append(Removal(reader.byte(), reader.text()))
+    return head, entries

@@ -1,6 +1,7 @@
 """What must be true after a drain. Pure functions over what was read; each answers the deviations it found."""
 
 import collections
+import decimal
 import json
 
 import journal
@@ -80,13 +81,16 @@ def equal_to_files(live, replayed, watermarks):
     return problems if found else ["no alert was committed: nothing is shown"]
 
 
-def current_experience(records, replayed):
-    """The newest experience of each customer on the topic is the newest the journal replays to."""
+def current_experience(records, replayed, may_forget):
+    """The newest experience of each customer on the topic is the newest the journal replays to, which does not tell whom it
+    forgot: `may_forget` if another check knows."""
     current = {(record.partition, record.key): record.value for record in records}
+    forgotten = {key.decode() for (_, key), value in current.items() if value is None and may_forget}
     current = sorted(value for value in current.values() if value is not None)
     expected = {}
     for value in replayed:
         expected[json.loads(value)["customer_id"]] = value
+    expected = {customer: value for customer, value in expected.items() if customer not in forgotten}
     if not expected:
         return ["no experience was replayed: nothing is shown"]
     return [] if current == sorted(expected.values()) else [f"{len(current)} customers, {len(expected)} replayed"]
@@ -127,11 +131,12 @@ def journal_is_whole(records, expected_reads):
         elif before is not None and before["last"]:
             ended = {name: to for name, _, to in before["sources"]}
             problems += [f"{where}: {name} from {at}" for name, at, _ in head["sources"] if ended.get(name) != at]
-        for source, offset, origin in entries:
+        read = [entry[:3] for entry in entries if isinstance(entry, journal.Touchpoint)]
+        for source, offset, origin in read:
             if offset <= places[partition, source, origin]:
                 problems.append(f"{where}: record {offset} of source {source} again")
             places[partition, source, origin] = offset
-        touchpoints += len(entries)
+        touchpoints += len(read)
         last[partition] = head
     for partition, head in last.items():
         if not head["last"]:
@@ -194,3 +199,12 @@ def mutated(live):
         "altered": altered,
         "empty": collections.defaultdict(list),
     }
+
+
+def experience_mutated(records):
+    """The records with one figure of one altered by a millionth."""
+    at = next(at for at, record in enumerate(records) if record.value)
+    change = json.loads(records[at].value, parse_float=decimal.Decimal)
+    change["after"]["perception"] += decimal.Decimal("0.000001")
+    value = json.dumps(change, default=float).encode()
+    return [*records[:at], records[at]._replace(value=value), *records[at + 1 :]]

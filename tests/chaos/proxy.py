@@ -8,7 +8,9 @@ import struct
 import threading
 import time
 
-PRODUCE, FETCH, SYNC_GROUP, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 14, 26, 28
+PRODUCE, FETCH, HEARTBEAT, SYNC_GROUP, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 12, 14, 26, 28
+# From here on the body's strings are of another kind.
+HEARTBEAT_FLEXIBLE = 4
 REQUEST, ANSWER = "request", "answer"
 
 
@@ -25,6 +27,8 @@ class Proxy:
         self.armed = collections.deque()
         self.trap = None
         self.done = collections.Counter()
+        # The group's greatest generation that a member named.
+        self.generation = 0
         self.paused_until = self.refused_until = 0.0
         self.connections = set()
         self.loop = asyncio.new_event_loop()
@@ -132,8 +136,13 @@ class Link:
         while True:
             frame = await read_frame(self.reader)
             await self.proxy.passable()
-            api, _, correlation, name = struct.unpack(">hhih", frame[4:14])
-            client = frame[14 : 14 + max(name, 0)].decode()
+            api, version, correlation, name = struct.unpack(">hhih", frame[4:14])
+            body = 14 + max(name, 0)
+            client = frame[14:body].decode()
+            if api == HEARTBEAT and version < HEARTBEAT_FLEXIBLE:
+                (group,) = struct.unpack(">h", frame[body : body + 2])
+                (generation,) = struct.unpack(">i", frame[body + 2 + group : body + 6 + group])
+                self.proxy.generation = max(self.proxy.generation, generation)
             self.asked[correlation] = api, client
             if (trap := self.proxy.trap) and trap.catches(api, REQUEST, client):
                 await self.reader.read()
