@@ -1,17 +1,11 @@
 //! What each byte of a text is, found for the whole text before it is cut: one pass the compiler turns into vector
 //! instructions in place of a look at every byte in turn, which costs a branch gone wrong for every word.
 //!
-//! The passes write a byte for each byte of text; one bit of each is then gathered into masks, so that the length of a
-//! word is a count of ones.
+//! A bit for each byte says whether it is inside a word, so that the length of a word is a count of ones. What few texts
+//! have at all, repeated letters and words in capitals, is asked of the whole text first.
 
 /// Bytes that are looked at together.
 const GROUP: usize = 32;
-/// Bits of a mask that one look shows at least.
-pub(super) const BITS: usize = 57;
-
-const INSIDE: u8 = 1;
-const SEEN: u8 = 2;
-const RUN: u8 = 4;
 
 /// A text, and what its bytes are. Kept between texts: nothing is allocated once it has grown.
 #[derive(Debug, Default)]
@@ -23,10 +17,10 @@ pub(super) struct Bytes {
     lower: Vec<u8>,
     /// Bits: an ASCII letter, digit or apostrophe.
     inside: Vec<u8>,
-    /// Bits: neither a blank nor a control character; a new line.
-    seen: Vec<u8>,
-    /// Bits: a letter that stands here for the first of three times.
-    runs: Vec<u8>,
+    /// A letter stands three times in a row somewhere, whatever its case.
+    runs: bool,
+    /// Two capitals stand side by side somewhere.
+    capitals: bool,
 }
 
 impl Bytes {
@@ -38,30 +32,28 @@ impl Bytes {
         // One group of zeros or a little more: then nothing needs a look at what lies behind.
         let groups = self.end / GROUP + 2;
         self.raw.resize(groups * GROUP, 0);
-        if self.lower.len() < (groups + 1) * GROUP {
-            self.lower.resize((groups + 1) * GROUP, 0);
-            for mask in [&mut self.inside, &mut self.seen, &mut self.runs] {
-                mask.resize((groups + 2) * GROUP / 8, 0);
-            }
+        if self.lower.len() < groups * GROUP {
+            self.lower.resize(groups * GROUP, 0);
+            self.inside.resize((groups + 2) * GROUP / 8, 0);
         }
-        self.classify();
+        self.classify(groups * GROUP);
     }
 
-    fn classify(&mut self) {
-        let raw = self.raw.as_chunks::<GROUP>().0;
-        for (lower, raw) in self.lower.as_chunks_mut::<GROUP>().0.iter_mut().zip(raw) {
-            *lower = raw.map(|byte| byte | (u8::from(byte.wrapping_sub(b'A') < 26) << 5));
+    fn classify(&mut self, used: usize) {
+        for (lower, raw) in self.lower.iter_mut().zip(&self.raw) {
+            *lower = raw | (u8::from(raw.wrapping_sub(b'A') < 26) << 5);
         }
-        let shifted = |by: usize| self.lower.get(by..).unwrap_or_default().as_chunks::<GROUP>().0;
-        let lower = shifted(0).iter().zip(shifted(1)).zip(shifted(2));
-        let masks = self.inside.as_chunks_mut().0.iter_mut().zip(self.seen.as_chunks_mut().0.iter_mut());
-        let masks = masks.zip(self.runs.as_chunks_mut().0.iter_mut());
-        for ((raw, ((first, second), third)), ((inside, seen), runs)) in raw.iter().zip(lower).zip(masks) {
-            let kinds = kinds(raw, first, second, third);
-            *inside = lowest_bits(&kinds, INSIDE);
-            *seen = lowest_bits(&kinds, SEEN);
-            *runs = lowest_bits(&kinds, RUN);
+        let groups = self.raw.as_chunks().0.iter().zip(self.lower.as_chunks().0);
+        for ((raw, lower), inside) in groups.zip(self.inside.as_chunks_mut().0) {
+            *inside = insides(raw, lower);
         }
+        let lower = self.lower.get(..used).unwrap_or_default();
+        let run = |a: u8, b: u8, c: u8| u8::from(a == b) & u8::from(a == c) & u8::from(a.wrapping_sub(b'a') < 26);
+        let three = lower.iter().zip(lower.get(1..).unwrap_or_default()).zip(lower.get(2..).unwrap_or_default());
+        self.runs = three.fold(0, |any, ((a, b), c)| any | run(*a, *b, *c)) != 0;
+        let capital = |byte: u8| u8::from(byte.wrapping_sub(b'A') < 26);
+        let two = self.raw.iter().zip(self.raw.get(1..).unwrap_or_default());
+        self.capitals = two.fold(0, |any, (a, b)| any | (capital(*a) & capital(*b))) != 0;
     }
 
     /// Length of the text.
@@ -80,63 +72,53 @@ impl Bytes {
         self.raw.get(from..to.min(self.end))
     }
 
-    /// Sixteen bytes: as they are, and in small letters.
-    #[inline]
-    pub(super) fn sixteen(&self, at: usize) -> [u128; 2] {
-        let read = |bytes: &[u8]| bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map(u128::from_le_bytes);
-        [read(&self.raw), read(&self.lower)].map(Option::unwrap_or_default)
-    }
-
-    /// How many bytes from here on are inside a word, up to [`BITS`].
+    /// How many bytes from here on are inside a word; of a long word, more than fifty.
     #[inline]
     pub(super) fn word(&self, at: usize) -> usize {
-        (!bits(&self.inside, at)).trailing_zeros() as usize
+        let bits = self.inside.get(at / 8..).and_then(|bytes| bytes.first_chunk()).copied().map(u64::from_le_bytes);
+        (!(bits.unwrap_or_default() >> (at % 8))).trailing_zeros() as usize
     }
 
-    /// How many blanks there are from here on, up to [`BITS`].
+    /// Sixteen bytes in small letters.
     #[inline]
-    pub(super) fn blanks(&self, at: usize) -> usize {
-        (bits(&self.seen, at) | (1 << BITS)).trailing_zeros() as usize
+    pub(super) fn sixteen(&self, at: usize) -> u128 {
+        sixteen(&self.lower, at)
     }
 
-    /// Whether a letter stands three times in a row in a word of this many bytes.
+    /// Whether a letter stands three times in a row in a word of so many bytes.
     #[inline]
-    pub(super) fn runs(&self, at: usize, bytes: usize) -> bool {
-        (bits(&self.runs, at).trailing_zeros() as usize) < bytes
+    pub(super) fn repeats(&self, at: usize, bytes: usize) -> bool {
+        let word = || self.lower.get(at..at + bytes).unwrap_or_default().windows(3);
+        self.runs && word().any(|three| matches!(three, [a, b, c] if a == b && a == c && a.is_ascii_lowercase()))
+    }
+
+    /// Whether a word, of which `kept` are the bits, has no small letter and two capitals side by side.
+    #[inline]
+    pub(super) fn in_capitals(&self, at: usize, lower: u128, kept: u128) -> bool {
+        // Of what a word holds, letters alone have the bit 0x40; a capital differs from its small letter in the bit 0x20.
+        const LETTER: u128 = u128::from_le_bytes([0x40; 16]);
+        let letters = lower & LETTER;
+        self.capitals && letters == ((sixteen(&self.raw, at) & kept) ^ lower) << 1 && letters & (letters >> 8) != 0
     }
 }
 
-/// What the bytes of a group are, by themselves in small letters and their two neighbours to the right.
 #[inline]
-fn kinds(raw: &[u8; GROUP], first: &[u8; GROUP], second: &[u8; GROUP], third: &[u8; GROUP]) -> [u8; GROUP] {
-    let mut kinds = [0; GROUP];
-    let bytes = raw.iter().zip(first).zip(second.iter().zip(third));
-    for (kind, ((raw, first), (second, third))) in kinds.iter_mut().zip(bytes) {
-        let letter = u8::from(first.wrapping_sub(b'a') < 26);
-        let inside = letter | u8::from(raw.wrapping_sub(b'0') < 10) | u8::from(*raw == b'\'');
-        let seen = u8::from(*raw > b' ') & u8::from(*raw != 0x7f) | u8::from(*raw == b'\n');
-        let run = letter & u8::from(first == second) & u8::from(first == third);
-        *kind = inside * INSIDE | (seen * SEEN) | (run * RUN);
-    }
-    kinds
+fn sixteen(bytes: &[u8], at: usize) -> u128 {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map(u128::from_le_bytes).unwrap_or_default()
 }
 
-/// One bit of each byte.
+/// Which bytes of a group, given also in small letters, are inside a word: a bit each.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the top byte")]
-fn lowest_bits(kinds: &[u8; GROUP], bit: u8) -> [u8; GROUP / 8] {
+fn insides(raw: &[u8; GROUP], lower: &[u8; GROUP]) -> [u8; GROUP / 8] {
+    let mut inside = [0; GROUP];
+    for (inside, (raw, lower)) in inside.iter_mut().zip(raw.iter().zip(lower)) {
+        let letter = u8::from(lower.wrapping_sub(b'a') < 26);
+        *inside = letter | u8::from(raw.wrapping_sub(b'0') < 10) | u8::from(*raw == b'\'');
+    }
     let mut bits = [0; GROUP / 8];
-    for (bits, bytes) in bits.iter_mut().zip(kinds.as_chunks().0) {
-        let bytes = (u64::from_le_bytes(*bytes) >> bit.trailing_zeros()) & 0x0101_0101_0101_0101;
+    for (bits, bytes) in bits.iter_mut().zip(inside.as_chunks().0) {
         // Every product of a bit of one and a bit of the other falls on another place: no carries.
-        *bits = (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+        *bits = (u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
     }
     bits
-}
-
-/// At least [`BITS`] bits of a mask from a place on.
-#[inline]
-fn bits(mask: &[u8], at: usize) -> u64 {
-    let bytes = mask.get(at / 8..).and_then(|mask| mask.first_chunk()).copied().map(u64::from_le_bytes);
-    bytes.unwrap_or_default() >> (at % 8)
 }

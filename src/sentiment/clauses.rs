@@ -434,7 +434,8 @@ impl Boost {
         let valence = if booster { 0 } else { value };
         let boosted = self.last.wrapping_add(self.before.wrapping_mul(95) / 100);
         // Of VADER: what capitals add.
-        let written = i32::from(token.capitals).wrapping_mul(73).wrapping_add(i32::from(token.repeated).wrapping_mul(40));
+        let written =
+            i32::from(token.capitals).wrapping_mul(73).wrapping_add(i32::from(token.repeated).wrapping_mul(40));
         let strength = valence.wrapping_abs().wrapping_add(boosted).wrapping_add(written);
         let word = token.kind == Kind::Word;
         self.before = if word { self.last } else { 0 };

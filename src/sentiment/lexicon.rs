@@ -84,14 +84,14 @@ impl Entry {
     }
 
     #[inline]
-    const fn bits(self) -> u32 {
+    const fn bits(self) -> u64 {
         let [low, high] = self.roles.to_le_bytes();
-        u32::from_le_bytes([self.valence.cast_unsigned(), self.idiom, low, high])
+        u32::from_le_bytes([self.valence.cast_unsigned(), self.idiom, low, high]) as u64
     }
 
     #[inline]
-    const fn of_bits(bits: u32) -> Self {
-        let [valence, idiom, low, high] = bits.to_le_bytes();
+    const fn of_slot(slot: u64) -> Self {
+        let [valence, idiom, low, high, ..] = slot.to_le_bytes();
         Self { valence: valence.cast_signed(), idiom, roles: u16::from_le_bytes([low, high]) }
     }
 
@@ -113,18 +113,14 @@ impl Entry {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Slot {
-    /// Low half of the word's hash; 0 is a free slot.
-    key: u32,
-    /// Of its [`Entry`].
-    bits: u32,
-}
+/// Slots that lie together and are taken in their order: the low half of a word's hash, above the bits of its [`Entry`].
+/// 0 is a free slot.
+type Bucket = [u64; BUCKET];
 
 /// The table of words. A word is in the first bucket from its place on that had room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lexicon {
-    buckets: Box<[[Slot; BUCKET]]>,
+    buckets: Box<[Bucket]>,
     taken: usize,
 }
 
@@ -165,8 +161,9 @@ fn kinds() -> String {
     KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-const fn key(hash: u64) -> u32 {
-    let low = (hash & 0xffff_ffff) as u32;
+/// The low half; never that of a free slot.
+const fn key(hash: u64) -> u64 {
+    let low = hash & 0xffff_ffff;
     if low == 0 { 1 } else { low }
 }
 
@@ -178,7 +175,7 @@ const fn place(hash: u64) -> usize {
 
 impl Default for Lexicon {
     fn default() -> Self {
-        Self { buckets: vec![[Slot::default(); BUCKET]; BUCKETS].into_boxed_slice(), taken: 0 }
+        Self { buckets: vec![[0; BUCKET]; BUCKETS].into_boxed_slice(), taken: 0 }
     }
 }
 
@@ -233,15 +230,14 @@ impl Lexicon {
     /// Changes what is known of a word; it takes a slot if it had none.
     fn change(&mut self, hash: u64, change: impl FnOnce(&mut Entry)) -> Result<(), LexiconError> {
         let places = (place(hash)..BUCKETS).chain(0..place(hash));
-        let full = |bucket: &[Slot; BUCKET]| bucket.iter().all(|slot| slot.key != 0 && slot.key != key(hash));
-        let at = places.into_iter().find(|at| self.buckets.get(*at).is_some_and(|bucket| !full(bucket)));
+        let fits = |slot: &u64| *slot == 0 || slot >> 32 == key(hash);
+        let at = places.into_iter().find(|at| self.buckets.get(*at).is_some_and(|bucket| bucket.iter().any(fits)));
         let bucket = at.and_then(|at| self.buckets.get_mut(at)).filter(|_| self.taken < SLOTS / 2);
-        let slot = bucket.and_then(|bucket| bucket.iter_mut().find(|slot| slot.key == key(hash) || slot.key == 0));
-        let slot = slot.ok_or(LexiconError::Full)?;
-        self.taken += usize::from(slot.key == 0);
-        let mut entry = Entry::of_bits(slot.bits);
+        let slot = bucket.and_then(|bucket| bucket.iter_mut().find(|slot| fits(slot))).ok_or(LexiconError::Full)?;
+        self.taken += usize::from(*slot == 0);
+        let mut entry = Entry::of_slot(*slot);
         change(&mut entry);
-        *slot = Slot { key: key(hash), bits: entry.bits() };
+        *slot = (key(hash) << 32) | entry.bits();
         Ok(())
     }
 
@@ -251,15 +247,13 @@ impl Lexicon {
         let key = key(hash);
         let mut at = place(hash);
         while let Some(bucket) = self.buckets.get(at) {
-            // All of them without a branch, as which it is cannot be foreseen; hardly a word is in a later bucket.
-            let (mut bits, mut found) = (0, false);
-            for slot in bucket {
-                let here = slot.key == key;
-                bits |= if here { slot.bits } else { 0 };
-                found |= here | (slot.key == 0);
-            }
-            if found {
-                return Entry::of_bits(bits);
+            // All of them without a branch, as which it is cannot be foreseen: of the word's own, nothing is left of the
+            // key, so it is the least.
+            let least = bucket.iter().fold(u64::MAX, |least, slot| least.min(slot ^ (key << 32)));
+            let found = least >> 32 == 0;
+            // Hardly a word is in a later bucket.
+            if found || bucket.last().is_none_or(|slot| *slot == 0) {
+                return if found { Entry::of_slot(least) } else { Entry::default() };
             }
             at = (at + 1) % BUCKETS;
         }
@@ -285,15 +279,15 @@ impl Lexicon {
 
     /// The taken slots: place, key, entry.
     pub(super) fn slots(&self) -> impl Iterator<Item = (usize, u32, Entry)> + '_ {
-        let taken = self.buckets.as_flattened().iter().enumerate().filter(|(_, slot)| slot.key != 0);
-        taken.map(|(at, slot)| (at, slot.key, Entry::of_bits(slot.bits)))
+        let taken = self.buckets.as_flattened().iter().enumerate().filter(|(_, slot)| **slot != 0);
+        taken.map(|(at, slot)| (at, (slot >> 32) as u32, Entry::of_slot(*slot)))
     }
 
     /// The table of these slots; none when one lies outside or the table is too full to find an end.
     pub(super) fn of_slots(slots: impl Iterator<Item = (usize, u32, Entry)>) -> Option<Self> {
         let mut lexicon = Self::default();
         for (at, key, entry) in slots {
-            *lexicon.buckets.as_flattened_mut().get_mut(at)? = Slot { key, bits: entry.bits() };
+            *lexicon.buckets.as_flattened_mut().get_mut(at)? = (u64::from(key) << 32) | entry.bits();
             lexicon.taken += 1;
         }
         (lexicon.taken <= SLOTS / 2).then_some(lexicon)

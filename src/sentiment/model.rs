@@ -166,7 +166,8 @@ impl Model {
             _ => return None,
         };
         let calibrations = Calibrations::of_description(Some(&description.calibrations), None);
-        let overlay_calibrations = Calibrations::of_description(overlaid.map(|own| &own.calibrations), Some(&calibrations));
+        let overlay_calibrations =
+            Calibrations::of_description(overlaid.map(|own| &own.calibrations), Some(&calibrations));
         Some(Self { description, lexicon, table, counts, overlay, calibrations, overlay_calibrations })
     }
 

@@ -72,16 +72,6 @@ static KEPT: [u128; 16] = {
     kept
 };
 
-/// Whether a word of at most fifteen bytes, as it is and in small letters, has no small letter and two capitals in a row.
-#[inline]
-const fn in_capitals(raw: u128, lower: u128) -> bool {
-    // Of what a word holds, letters alone have the bit 0x40; a capital differs from its small letter in the bit 0x20.
-    const LETTER: u128 = u128::from_le_bytes([0x40; 16]);
-    let letters = lower & LETTER;
-    // Most words have no capital after their first letter.
-    (raw ^ lower) >> 8 != 0 && letters == (raw ^ lower) << 1 && letters & (letters >> 8) != 0
-}
-
 /// How a byte that is no letter begins a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
@@ -131,10 +121,11 @@ impl Tokens {
         self.text.read(|out| if ascii { out.extend_from_slice(text.as_bytes()) } else { rewrite(text, out) });
         let end = self.text.end();
         let mut cutter = Cutter { text: &self.text, lexicon, out: &mut self.all };
-        let mut at = self.text.blanks(0);
+        let mut at = 0;
         while at < end && cutter.out.len() < TOKENS_MAX {
             at = cutter.next(at);
-            at += self.text.blanks(at);
+            // Most tokens are followed by one blank.
+            at += usize::from(self.text.at(at) == b' ');
         }
     }
 
@@ -224,15 +215,15 @@ impl Cutter<'_> {
         let next = self.byte(end);
         let joined = matches!(next, b':' | b'@' | b'.') && self.byte(end + 1) > b' ';
         let Some(kept) = KEPT.get(length) else { return self.unusual_word(at, end) };
-        if joined || next >= 0x80 || self.text.runs(at, length) || self.byte(end - 1) == b'\'' {
+        if joined || next >= 0x80 || self.text.repeats(at, length) || self.byte(end - 1) == b'\'' {
             return self.unusual_word(at, end);
         }
-        let [raw, lower] = self.text.sixteen(at).map(|bytes| bytes & kept);
-        self.push_word(at, end, hash_16(lower, 0), in_capitals(raw, lower), false);
+        let lower = self.text.sixteen(at) & kept;
+        self.push_word(at, end, hash_16(lower, 0), self.text.in_capitals(at, lower, *kept), false);
         end
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_word(&mut self, start: usize, end: usize, mut hash: u64, capitals: bool, repeated: bool) {
         let mut entry = self.lexicon.entry(hash);
         if entry.is(role::IDENTITY) {

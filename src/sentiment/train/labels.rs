@@ -111,7 +111,7 @@ fn read(label: &str) -> Option<(Scale, f64, [f64; CLASSES])> {
 /// Probabilities of the classes for a mean valence: how raters spread around it, by logistic curves with the
 /// thresholds at ± 0.6 of a point.
 fn of_valence(valence: f64) -> [f64; CLASSES] {
-    const SLOPE: f64 = 1.6;
+    const SLOPE: f64 = 3.0;
     const THRESHOLD: f64 = 0.6;
     let above = |distance: f64| 1.0 / (1.0 + exp(-SLOPE * distance));
     let (positive, negative) = (above(valence - THRESHOLD), above(-valence - THRESHOLD));
