@@ -35,6 +35,11 @@ party = "us"
 [catalogue.kinds.order_completed]
 opens = [{ promise = "delivery", due = "due_at" }]
 "#;
+/// The shipped catalogue opens promises, too.
+const WITHOUT_PROMISES: &str = r"
+[catalogue.kinds]
+order_completed.opens = []
+";
 
 /// Channel, kind and what else the touchpoint says; `#` stands for the customer's number, `@` for the promised moment.
 const TOUCHPOINTS: [(&str, &str, &str); 10] = [
@@ -57,15 +62,15 @@ fn main() -> anyhow::Result<()> {
     common::machine();
     println!("{customers} customers with 10 touchpoints each on 3 channels within 3 days\n");
     for (what, config, wanted) in
-        [("with one open promise", Some(CONFIG), "goal 700 bytes"), ("without promises", None, "")]
+        [("with one open promise", CONFIG, "goal 700 bytes"), ("without promises", WITHOUT_PROMISES, "")]
     {
         measure(what, config, customers, wanted)?;
     }
     Ok(())
 }
 
-fn measure(what: &str, config: Option<&str>, customers: u32, wanted: &str) -> anyhow::Result<()> {
-    let plan = match Config::load(config, &|reference| Err(format!("{reference}: there are no files"))) {
+fn measure(what: &str, config: &str, customers: u32, wanted: &str) -> anyhow::Result<()> {
+    let plan = match Config::load(Some(config), &|reference| Err(format!("{reference}: there are no files"))) {
         Ok(config) => config.plan(vec![("memory".to_owned(), 0)], 0),
         Err(problems) => bail!("the configuration: {problems:?}"),
     };

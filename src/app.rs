@@ -28,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause before a registry that gives no answer is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Keys that a refused configuration is told of by name at most.
+const KEYS_NAMED_MAX: usize = 20;
+
 /// What kind of brokers the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Brokers {
@@ -37,16 +40,29 @@ pub enum Brokers {
     Mock,
 }
 
-/// Runs the service until `shutdown` is requested. Blocks. `load` reads the configuration again, when that is asked for.
+/// When the service ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Never: when it is asked to.
+    Asked,
+    /// Once every partition was taken over.
+    Restored,
+}
+
+/// Runs the service until `shutdown` is requested, or `until` then. Blocks. `load` reads the configuration again, when that is asked for.
 ///
 /// # Errors
 /// When the topics are not what they must be, or a worker could not go on; everything committed stays committed.
 pub fn run(
     config: &Config,
     brokers: Brokers,
+    until: Until,
     shutdown: &Shutdown,
     load: &dyn Fn() -> Result<Config, String>,
 ) -> anyhow::Result<()> {
+    if cfg!(feature = "unguarded") {
+        tracing::warn!("built with the feature unguarded: commits in doubt are believed; for tests only");
+    }
     let metrics = Arc::new(Metrics::new().context("building the metrics")?);
     metrics.expect(&config.settings);
     let status = Arc::new(Status::new(usize::from(config.kafka.workers)));
@@ -65,7 +81,16 @@ pub fn run(
         spawn(worker, &shell, done.clone())?;
     }
     drop(done);
-    wait(&ended, usize::from(config.kafka.workers), &shell, &|| {
+    let mut is_restored = false;
+    wait(&ended, usize::from(config.kafka.workers), &shell, &mut || {
+        if until == Until::Restored && !is_restored && shell.status.holds_all() {
+            is_restored = true;
+            tracing::info!("every partition was taken over: stops");
+            shell.shutdown.request();
+        }
+        if !shell.shutdown.takes_reload() {
+            return;
+        }
         let outcome = reload(config, &shell, load);
         metrics.reloaded(outcome.is_ok());
         if let Err(reason) = outcome {
@@ -79,7 +104,11 @@ fn reload(config: &Config, shell: &Shell, load: &dyn Fn() -> Result<Config, Stri
     let new = load()?;
     let others = config.differs_beyond_rules(&new);
     if !others.is_empty() {
-        return Err(format!("{}: only rules can change while it runs; restart for the rest", others.join(", ")));
+        let count = others.len();
+        let named = others.iter().take(KEYS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(format!(
+            "only rules can change while it runs; restart for the other changed keys ({count}): {named}"
+        ));
     }
     let plan = shell.plan();
     let new = new.plan_writing(plan.output.clone(), new.input_topics(), plan.partitions);
@@ -264,7 +293,7 @@ fn wait(
     ended: &Receiver<anyhow::Result<()>>,
     mut running: usize,
     shell: &Shell,
-    reload: &dyn Fn(),
+    look: &mut dyn FnMut(),
 ) -> anyhow::Result<()> {
     let drain = Duration::from_millis(u64::try_from(shell.kafka.drain_timeout.0).unwrap_or(0));
     let mut failure = None;
@@ -282,9 +311,7 @@ fn wait(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if shell.shutdown.takes_reload() {
-            reload();
-        }
+        look();
         if shell.shutdown.is_requested() && Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + drain) {
             bail!("{running} workers did not stop within kafka.drain_timeout; what was not committed is read again");
         }

@@ -144,6 +144,8 @@ pub trait Signals: Send + Sync + std::fmt::Debug {
     fn transaction(&self, outcome: Outcome, took: Duration);
     /// A producer was thrown away and initialised anew.
     fn producer_recreated(&self);
+    /// Another member joined the group under this one's name.
+    fn member_fenced(&self);
     /// A partition's state was read back: `records` from images and journal.
     fn restored(&self, records: u64, took: Duration);
     /// Records of an input were gone before they were read, and it goes on after them.
@@ -227,6 +229,14 @@ impl Status {
             }
         }
         Ok(())
+    }
+
+    /// Whether every partition of the topics was taken over here and its state is complete.
+    #[must_use]
+    pub fn holds_all(&self) -> bool {
+        let owned = self.lock();
+        let is_whole = |owned: &Owned| owned.status.state != State::Restoring;
+        usize::try_from(self.partitions.load(Ordering::Relaxed)) == Ok(owned.len()) && owned.values().all(is_whole)
     }
 
     /// Whether every worker turned its loop lately. Never depends on the broker.

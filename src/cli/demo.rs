@@ -8,7 +8,7 @@
 //! in name only, so nothing about exactly-once can be seen here. Alerts come only from the engine reading its topics.
 
 use super::console::{Alert, Tally, clock};
-use crate::app::{self, Brokers};
+use crate::app::{self, Brokers, Until};
 use crate::config::Config;
 use crate::kafka::feeder::Feeder;
 use crate::model::{Micro, Timestamp, time::DAY_MS, time::Span};
@@ -92,7 +92,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let service = {
         let (config, shutdown) = (config.clone(), shutdown.clone());
-        spawn("service", move || app::run(&config, Brokers::Mock, &shutdown, &|| Ok(config.clone())))?
+        spawn("service", move || app::run(&config, Brokers::Mock, Until::Asked, &shutdown, &|| Ok(config.clone())))?
     };
     let clock = Arc::new(SimulatedClock::default());
     let feed = {

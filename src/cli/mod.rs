@@ -20,6 +20,7 @@ mod labels;
 mod load;
 mod profile;
 mod recalibrate;
+mod recover;
 mod replay;
 mod replay_topics;
 mod reset;
@@ -91,6 +92,8 @@ enum Command {
     Dlq(dlq::Args),
     /// A script that completes this command line in your shell
     Completions(completions::Args),
+    /// Make up from the inputs for a lost end of the journal, on Kafka
+    Recover(recover::Args),
     /// Begin anew: forget every customer, on Kafka
     Reset(reset::Args),
     /// Synthetic touchpoints into topics or a file
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Reset(args) => reset::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::Dlq(args) => dlq::run(args),

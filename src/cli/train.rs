@@ -12,7 +12,7 @@ use super::{exit, load, recalibrate, rows};
 use crate::config::Config;
 use crate::engine::{Column, Engine, Features, Served, Unit};
 use crate::insight::{Alerted, Columns, Course, Row, Trained, alerted, bands, fold_of, train};
-use crate::model::{Name, Timestamp};
+use crate::model::{Micro, Name, Timestamp};
 use crate::pipeline::{Observed, Plan};
 use crate::rules::card::{CardFile, Reference, Threshold, VERSION, chance};
 use crate::rules::outcome_risk::{Mismatch, Outcome};
@@ -278,13 +278,16 @@ impl Witness for Following<'_> {
 fn reference(card: &CardFile, config: &Config, args: &Args) -> anyhow::Result<(Reference, usize)> {
     let mut config = config.clone();
     let settings = Arc::make_mut(&mut config.settings);
+    let name = Name::of(&card.outcome);
+    // An alert would have its item read daily: none opens.
+    let never = Micro::ONE;
+    let text = card.outcome.clone();
+    let outcome = Outcome { name: text.clone(), card: Some(text), open: never, close: never, ..Outcome::default() };
+    settings.outcomes.push((name, outcome));
     let served =
         Served::new(card, settings).map_err(|problems| anyhow::anyhow!("the card cannot be served: {problems:?}"))?;
-    let name = Name::of(&card.outcome);
-    let outcome = Outcome { name: card.outcome.clone(), card: Some(card.outcome.clone()), ..Outcome::default() };
     let bytes = served.bytes();
     settings.cards.insert(name, served);
-    settings.outcomes.push((name, outcome));
     let sources = sources(&config, args.input.as_deref(), &args.files).map_err(anyhow::Error::msg)?;
     let plan = history::plan(&config, sources, args.arrival_field.as_deref()).map_err(anyhow::Error::msg)?;
     let mut scores = Scores { outcome: name, scores: Vec::new() };

@@ -1,13 +1,23 @@
 //! The texts a configuration is made of: the user's own, what it extends, and the catalogue.
 
-use super::{CATALOGUE, Problem, Resolve, merge};
+use super::{CATALOGUE, DEFAULTS, Problem, Resolve, merge};
 use std::path::Path;
 use toml::{Table, Value};
 
 /// Configurations one may build on another.
 const EXTENDS_MAX: usize = 8;
 
-pub(super) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
+/// The defaults with the catalogue, and the user's table without unknown keys. None only if the defaults do not read.
+pub(super) fn tables(text: Option<&str>, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<(Table, Table)> {
+    let mut defaults = parse(DEFAULTS, "config/touchline.toml", problems)?;
+    let mut user = text.map(|text| gather(text, resolve, problems)).unwrap_or_default();
+    merge::drop_unknown(&mut user, &defaults, "", problems);
+    let catalogue = catalogue(&user, resolve, problems)?;
+    defaults.insert("catalogue".into(), Value::Table(catalogue));
+    Some((defaults, user))
+}
+
+fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Table> {
     match text.parse::<Table>() {
         Ok(table) => Some(table),
         Err(error) => {
@@ -24,7 +34,7 @@ pub(super) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Opti
 }
 
 /// The user's table with everything it extends below it.
-pub(super) fn gather(text: &str, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Table {
+fn gather(text: &str, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Table {
     with_base(text, Path::new(""), resolve, EXTENDS_MAX, problems)
 }
 
@@ -62,7 +72,7 @@ fn with_base(text: &str, folder: &Path, resolve: Resolve<'_>, left: usize, probl
 }
 
 /// The catalogue the user's `[catalogue]` is laid over.
-pub(super) fn catalogue(user: &Table, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
+fn catalogue(user: &Table, resolve: Resolve<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
     let compiled = parse(CATALOGUE, "config/catalogue.toml", problems);
     match user.get("catalogue_file") {
         Some(Value::String(path)) if !path.is_empty() => match resolve(path) {

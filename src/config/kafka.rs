@@ -2,6 +2,7 @@
 
 use super::merge::join;
 use super::{Problem, Resolve, Secret, raw};
+use crate::journal::WaysOut;
 use crate::model::{Timestamp, time::Span};
 use crate::pipeline::merge::Marks;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Kafka {
     pub queue_marks: Marks,
     /// Input that is gone before it was read is passed over instead of stopping its partition (`run --accept-gap`).
     pub accept_gap: bool,
+    /// What may be done where a restore would be refused (`recover`, `run --recompute-tail`).
+    pub ways_out: WaysOut,
     /// Longest graceful stop.
     pub drain_timeout: Span,
     /// Longest restore of a partition.
@@ -146,6 +149,7 @@ pub(super) fn kafka(raw: raw::Kafka, resolve: Resolve<'_>, problems: &mut Vec<Pr
         transaction_timeout: raw.transaction_timeout,
         doubt_after: raw.doubt_after,
         accept_gap: false,
+        ways_out: WaysOut::default(),
         merge_wait_max: raw.merge_wait_max,
         idle_after: raw.idle_after,
         idle_ticks: raw.idle_ticks,

@@ -6,6 +6,7 @@
 
 mod canonical;
 mod cards;
+mod changes;
 mod check;
 mod files;
 mod inputs;
@@ -26,8 +27,9 @@ use crate::rules::profile::ProfileFile;
 use crate::sentiment::{Model, ModelError, Scorer};
 use crate::{codec, engine};
 use canonical::Canonical;
+use changes::Keys;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use toml::{Table, Value};
@@ -127,6 +129,7 @@ pub struct Config {
     pub config_hash: u64,
     /// Hashes of what a card rests on: the configuration of its features, and the profile.
     pub card_hashes: (u64, u64),
+    keys: Keys,
 }
 
 impl Config {
@@ -175,6 +178,7 @@ impl Config {
         let with_path = |error: serde_json::Error| ("scoring.model".to_owned(), ModelError::from(error));
         let mut canonical: Canonical = serde_json::from_str(&self.canonical).map_err(with_path)?;
         canonical.scoring.model_hashes = files.iter().map(|(_, bytes)| format!("{:016x}", hash64(bytes))).collect();
+        files.iter().for_each(|(path, bytes)| self.keys.refer(path, bytes));
         self.canonical = canonical.text().map_err(with_path)?;
         self.config_hash = hash64(self.canonical.as_bytes());
         self.scorer = Arc::new(scorer);
@@ -226,15 +230,11 @@ impl Config {
         })
     }
 
-    /// What differs besides rules, by top-level key; a running service can take over no more than those.
+    /// The keys that differ besides rules, and the files and variables whose content does; a running service can take over no
+    /// more than rules.
     #[must_use]
     pub fn differs_beyond_rules(&self, other: &Self) -> Vec<String> {
-        type Parts = BTreeMap<String, serde_json::Value>;
-        let parts = |config: &Self| serde_json::from_str::<Parts>(&config.canonical).unwrap_or_default();
-        let (own, others) = (parts(self), parts(other));
-        let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
-        let is_rules = |key: &str| key == "rules" || key == "rule";
-        keys.into_iter().filter(|key| !is_rules(key) && own.get(*key) != others.get(*key)).cloned().collect()
+        self.keys.differing(&other.keys)
     }
 
     /// Every topic it reads with the index of its input, in the order of the configuration.
@@ -259,11 +259,9 @@ fn load(
     without: &Without<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut defaults = files::parse(DEFAULTS, "config/touchline.toml", problems)?;
-    let mut user = text.map(|text| files::gather(text, resolve, problems)).unwrap_or_default();
-    merge::drop_unknown(&mut user, &defaults, "", problems);
-    let catalogue = files::catalogue(&user, resolve, problems)?;
-    defaults.insert("catalogue".into(), Value::Table(catalogue));
+    let (defaults, user) = files::tables(text, resolve, problems)?;
+    let keys = RefCell::new(Keys::of(&defaults, &user));
+    let resolve: Resolve<'_> = &changes::noting(resolve, &keys);
     let inputs = inputs::read(&defaults, &user, problems);
     let context = check::context(&user, problems);
     let mut outcomes = tables::<Outcome>(&user, "outcome", OUTCOME_KEYS, problems);
@@ -321,6 +319,7 @@ fn load(
         config_hash: hash64(canonical.as_bytes()),
         card_hashes,
         canonical,
+        keys: keys.take(),
     })
 }
 

@@ -179,6 +179,29 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn what_changed_besides_rules_is_named_by_key_and_by_content() {
+    let base = "[[input]]\nname = \"a\"\ntopics = [\"a\"]\nformat = \"touchpoint-json\"\n[kafka.properties]\n\"sasl.password\" = \"file:password\"\n";
+    let config = |text: &str, password: &str| {
+        let resolve = |_: &str| Ok(password.to_owned());
+        Config::load(Some(text), &resolve).unwrap()
+    };
+    let before = config(base, "canary");
+    let differs = |text: &str| before.differs_beyond_rules(&config(text, "canary"));
+    let none: [String; 0] = [];
+    let rules = "[rules.detractor]\nnps = 5\n[[rule]]\nname = \"x\"\nwhen = \"effort >= 1.5\"\n";
+    assert_eq!(differs(&format!("{base}{rules}")), none);
+    assert_eq!(differs(&format!("{base}[output]\nformat = \"json\"\n")), none, "the default, written down");
+    let many = "[output]\nformat = \"cloudevents\"\n[admin]\nlisten = \"\"\n[pipeline]\ndlq_ratio_max = 0.9\n";
+    assert_eq!(differs(&format!("{base}{many}")), ["admin.listen", "output.format", "pipeline.dlq_ratio_max"]);
+    let never = base.replace("[kafka", "repartition = \"never\"\n[kafka");
+    assert_eq!(differs(&never), ["input[0].repartition"]);
+    let timeout = format!("{base}\"socket.timeout.ms\" = 5000\n");
+    assert_eq!(differs(&timeout), ["kafka.properties.\"socket.timeout.ms\""]);
+    assert_eq!(before.differs_beyond_rules(&config(base, "another")), ["file:password"]);
+    assert!(!format!("{before:?}").contains("canary"));
+}
+
+#[test]
 fn the_examples_are_valid() {
     for (name, text) in [
         ("airline", include_str!("../../config/examples/airline.toml")),

@@ -47,6 +47,7 @@ impl Engine {
             Input::Touchpoint(scored) => self.touchpoint(scored, out),
             Input::Tick(until) => self.tick(*until, out),
             Input::Removed(customer_id, why) => self.remove(customer_id, *why, out),
+            Input::Recomputed(customer_id) => self.recomputed(customer_id, out),
         }
         self.store.settle_front();
     }
@@ -260,6 +261,18 @@ impl Engine {
         }
         self.store.vacate(slot);
         out.push(Output::Expired(Arc::from(customer_id)));
+    }
+
+    /// Counts as a change of the customer's alerts, open or not: their image is due at once.
+    fn recomputed(&mut self, customer_id: &str, out: &mut Vec<Output>) {
+        let Some(slot) = self.store.find(customer_id) else { return };
+        if unpack(self.store.packed(slot), &mut self.scratch) {
+            let mut opened = Opened::default();
+            let mut turn = Turn::new(&self.settings, customer_id, None, self.scratch.now, &mut opened, out);
+            turn.tell_again(&mut self.scratch, "recomputed");
+            self.pack();
+            self.keep(slot, true, &opened);
+        }
     }
 
     /// Packs the customer at hand.

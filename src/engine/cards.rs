@@ -3,11 +3,12 @@
 //! A card is read when its item changed or time alone moved something; a touchpoint of another item is not its business. It
 //! reads the same columns it was trained on ([`super::features`]), so there is no second way to compute a feature.
 
-use super::features::{Column, Features, Moment, Source, Unit};
+use super::features::{Clock, Column, Features, Moment, Source, Unit};
 use super::settings::Settings;
 use crate::model::{Chance, FeatureValue, Micro, Name};
 use crate::rules::card::{Band, CardFile, CardProblem, Reference, Scale, chance};
 use crate::rules::fixed::logit;
+use crate::rules::outcome_risk::Level;
 
 /// A card, ready to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct Served {
     intercept: i64,
     parts: Vec<Part>,
     bands: Vec<Band>,
+    /// The outcome's thresholds as log-odds; 0 where no outcome has this card.
+    open: Micro,
+    close: Micro,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +73,21 @@ impl Served {
             return Err(problems);
         }
         let (outcome, reference) = (card.outcome.clone(), card.reference.clone());
-        Ok(Self { outcome, reference, intercept: card.intercept, parts, bands: card.calibration.clone() })
+        let thresholds = settings.outcomes.iter().find(|(_, of)| of.name == outcome);
+        let (open, close) = thresholds.map(|(_, of)| (logit(of.open), logit(of.close))).unwrap_or_default();
+        let (intercept, bands) = (card.intercept, card.calibration.clone());
+        Ok(Self { outcome, reference, intercept, parts, bands, open, close })
+    }
+
+    /// Whether the score moves with the time since a purchase.
+    pub(super) fn moves_after_purchases(&self) -> bool {
+        let moves = |part: &Part| matches!(part.source, Source::Since(Clock::Purchase) | Source::RecencyRatio);
+        self.parts.iter().any(moves)
+    }
+
+    /// A score against the outcome's thresholds.
+    pub(super) const fn level(&self, score: Micro) -> Level {
+        Level { figure: "log_odds", value: score, open: self.open, close: self.close }
     }
 
     /// The score of an item, in millionths of log-odds.
@@ -94,12 +112,6 @@ impl Served {
     pub fn chance(&self, score: Micro) -> Chance {
         let band = self.bands.iter().rev().find(|band| band.from <= score.0).or(self.bands.first());
         Chance { probability: chance(score.0), calibrated: band.map(|band| (Micro(band.low), Micro(band.high))) }
-    }
-
-    /// The log-odds that a threshold, a chance, stands for.
-    #[must_use]
-    pub fn threshold(chance: Micro) -> Micro {
-        logit(chance)
     }
 
     /// Bytes it takes in memory.

@@ -173,7 +173,7 @@ fn read_cards(
         let Some(card) = outcome.card.as_ref().and_then(|_| settings.cards.get(name)) else { continue };
         let score = card.score(&moment);
         turn.out.push(Output::Scored(*name, score));
-        let (kind, reading) = read_outcome(customer, settings, outcome, outcome.card_level(score), purchased);
+        let (kind, reading) = read_outcome(customer, settings, outcome, card.level(score), purchased);
         if matches!(reading.verdict, Verdict::Open(_)) || is_known(customer, kind, item, &Detail::Outcome(*name)) {
             let origin = item.opener.at(item.opened);
             let evidence = card.contributions(&moment).into_iter().map(|part| {

@@ -72,6 +72,9 @@ pub enum Input<'a> {
     Tick(Timestamp),
     /// Forget a customer. A decision of the shell's: recorded, never recomputed.
     Removed(&'a str, Why),
+    /// Tell a customer's open alerts again, as `updated`, `recomputed`: what led to them was computed anew by another
+    /// version of the engine.
+    Recomputed(&'a str),
 }
 
 /// Timers one tick fires at most (ties of the last deadline included on top); tick again while

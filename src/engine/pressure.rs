@@ -159,13 +159,18 @@ pub(super) fn risk(outcome: &Outcome, terms: &[Term]) -> Micro {
 }
 
 /// When time alone next changes what is said of the customer's items, after `now`: at the due moment of a promise and
-/// 1, 2, 4 and 7 days after it, at the percentiles of its usual waits; weekly after a purchase where a rhythm, or a card, counts.
+/// 1, 2, 4 and 7 days after it, at the percentiles of its usual waits; weekly after a purchase where the time since counts.
 pub(super) fn deadline(customer: &Customer, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
     let promises = customer.items.iter().flat_map(OpenItem::open_promises);
     let next = promises.filter_map(|promise| next_reading(promise, settings, now)).min();
-    let moves = |outcome: &Outcome| outcome.card.is_some() || outcome.terms.contains(&TermKind::Rhythm);
-    let has_rhythm = settings.outcomes.iter().any(|(_, outcome)| moves(outcome));
-    let purchased = customer.purchases.last().filter(|_| has_rhythm && !customer.items.is_empty());
+    let moves = |(name, outcome): &&(Name, Outcome)| match settings.cards.get(name) {
+        Some(card) => card.moves_after_purchases(),
+        None => outcome.terms.contains(&TermKind::Rhythm),
+    };
+    let is_watched =
+        |outcome: &Outcome| customer.items.iter().any(|item| item.is_open() && outcome.is_about(item.item.item_type));
+    let counts = || settings.outcomes.iter().filter(moves).any(|(_, outcome)| is_watched(outcome));
+    let purchased = customer.purchases.last().filter(|_| counts());
     let weekly = purchased.map(|last| last.plus((now.since(last).max(0) / WEEK_MS + 1) * WEEK_MS));
     [next, weekly].into_iter().flatten().min()
 }

@@ -179,6 +179,17 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Tells every open alert again, with the figure it has, for this reason.
+    pub(super) fn tell_again(&mut self, customer: &mut Customer, reason: &'static str) {
+        for at in 0..customer.alerts.len() {
+            let Some(alert) = customer.alerts.get_mut(at) else { return };
+            let State::Firing { severity, .. } = alert.state else { continue };
+            alert.revision = alert.revision.saturating_add(1);
+            let alert = alert.clone();
+            self.tell(customer, &alert, (Phase::Updated, severity, Some(reason)), Told::new(Basis::Origin));
+        }
+    }
+
     /// The chance behind an alert's figure, where a card gave it.
     fn chance(&self, alert: &AlertState) -> Option<Chance> {
         let Detail::Outcome(outcome) = alert.detail else { return None };

@@ -193,12 +193,14 @@ impl Book {
         let first = self.mark(engine, seq, images);
         self.lazy_images(engine, due, first, images);
         self.from_seq = self.dirty.oldest().map_or(seq + 1, |(oldest, _)| oldest);
-        let header = self.header();
+        let header = self.header(&self.committed, &self.working);
         let from_offset = self.tail.offset(self.from_seq);
+        let before = if self.from_seq == seq { Some(&self.committed) } else { self.tail.before(self.from_seq) };
         images.push(ImageRecord::checkpoint(&Checkpoint {
             from_seq: self.from_seq,
             from_offset,
             header: header.clone(),
+            before: before.map(|before| self.header(before, before)),
         }));
         self.records(header, journal);
     }
@@ -265,20 +267,21 @@ impl Book {
         })
     }
 
-    fn header(&self) -> Header {
-        let ranges = self.identity.sources.iter().zip(self.committed.positions.iter().zip(&self.working.positions));
+    /// From what was known before to what is known after.
+    fn header(&self, before: &Meta, after: &Meta) -> Header {
+        let ranges = self.identity.sources.iter().zip(before.positions.iter().zip(&after.positions));
         Header {
-            epoch: self.working.epoch,
-            seq: self.working.seq,
+            epoch: after.epoch,
+            seq: after.seq,
             part: 0,
             last: true,
             partition: self.identity.partition,
             config_hash: self.identity.config_hash,
             engine_version: ENGINE_VERSION,
-            watermark: self.working.watermark,
-            clock: self.working.clock,
-            counters: self.working.counters,
-            limiter: self.working.limiter,
+            watermark: after.watermark,
+            clock: after.clock,
+            counters: after.counters,
+            limiter: after.limiter,
             sources: ranges
                 .map(|(name, (from, to))| SourceRange { name: name.clone(), from: *from, to: *to })
                 .collect(),
@@ -302,12 +305,11 @@ impl Book {
 
     /// The staged transaction is committed.
     pub fn commit(&mut self) {
-        self.committed.clone_from(&self.working);
+        let before = std::mem::replace(&mut self.committed, self.working.clone());
         self.is_configuration_kept = true;
         self.carry.0 = self.carry.1;
         self.dirty.commit();
-        let clock_ms = self.committed.clock.map(|clock| clock.0);
-        self.tail.push(self.committed.seq, self.touchpoints, clock_ms, self.from_seq);
+        self.tail.push(before, &self.committed, self.touchpoints, self.from_seq);
         self.forget_entries();
     }
 
@@ -339,17 +341,27 @@ impl Book {
         }
         self.dirty.commit();
         self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);
-        self.tail.push(meta.seq, touchpoints, meta.clock.map(|clock| clock.0), self.from_seq);
-        self.tail.delivered(meta.seq, offset);
+        let before = std::mem::replace(&mut self.committed, meta);
+        self.working.clone_from(&self.committed);
+        self.tail.push(before, &self.committed, touchpoints, self.from_seq);
+        self.tail.delivered(self.committed.seq, offset);
+    }
+
+    /// What is known before the first replayed transaction.
+    pub(super) fn begin_at(&mut self, meta: Meta) {
         self.working.clone_from(&meta);
         self.committed = meta;
+    }
+
+    /// The journal is of no use before `offset` (none = wherever it begins): a checkpoint from now on begins there.
+    pub(super) fn lose_journal_before(&mut self, offset: Option<i64>) {
+        self.tail.skip_to(offset);
     }
 
     /// The end of a restore: what the partition knows is `meta`, and whether the images topic holds the configuration.
     pub(super) fn settle(&mut self, meta: Meta, is_configuration_kept: bool) {
         self.is_configuration_kept = is_configuration_kept;
         self.from_seq = self.dirty.oldest().map_or(meta.seq + 1, |(oldest, _)| oldest);
-        self.working.clone_from(&meta);
-        self.committed = meta;
+        self.begin_at(meta);
     }
 }

@@ -1,6 +1,7 @@
 //! Which customers' state is newer than their image, since which transaction, oldest first; and the tail of the journal
 //! that these need. Changes take effect at `commit`, `rollback` takes them back.
 
+use super::Meta;
 use crate::engine::{Engine, Slot};
 use std::collections::VecDeque;
 
@@ -110,12 +111,14 @@ impl Dirty {
 }
 
 /// One committed transaction of the tail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Link {
     seq: u64,
     touchpoints: u64,
     clock_ms: Option<i64>,
     offset: Option<i64>,
+    /// What was known before it.
+    before: Meta,
 }
 
 /// The committed transactions from `from_seq` on: how many touchpoints a restore would replay, and from which offset.
@@ -140,8 +143,9 @@ impl Tail {
     }
 
     /// A transaction was committed, and nothing before `from_seq` is needed any more.
-    pub(super) fn push(&mut self, seq: u64, touchpoints: u64, clock_ms: Option<i64>, from_seq: u64) {
-        self.links.push_back(Link { seq, touchpoints, clock_ms, offset: None });
+    pub(super) fn push(&mut self, before: Meta, after: &Meta, touchpoints: u64, from_seq: u64) {
+        let clock_ms = after.clock.map(|clock| clock.0);
+        self.links.push_back(Link { seq: after.seq, touchpoints, clock_ms, offset: None, before });
         self.touchpoints += touchpoints;
         self.forget(from_seq);
     }
@@ -158,6 +162,18 @@ impl Tail {
     pub(super) fn offset(&self, seq: u64) -> Option<i64> {
         let known = self.links.iter().rev().filter(|link| link.seq <= seq).find_map(|link| link.offset);
         known.or(self.base)
+    }
+
+    /// What was known before the transaction `seq` of the tail.
+    pub(super) fn before(&self, seq: u64) -> Option<&Meta> {
+        let at = self.links.partition_point(|link| link.seq < seq);
+        self.links.get(at).filter(|link| link.seq == seq).map(|link| &link.before)
+    }
+
+    /// Nothing before `offset` in the journal is to be read any more.
+    pub(super) fn skip_to(&mut self, offset: Option<i64>) {
+        self.links.iter_mut().for_each(|link| link.offset = None);
+        self.base = offset;
     }
 
     fn forget(&mut self, from_seq: u64) {

@@ -48,6 +48,9 @@ impl ImageRecord {
         put_u64(&mut value, checkpoint.from_seq);
         write_option(&mut value, checkpoint.from_offset);
         checkpoint.header.encode(&mut value);
+        if let Some(before) = &checkpoint.before {
+            before.encode(&mut value);
+        }
         let header = &checkpoint.header;
         Self { key: key(CHECKPOINT, &header.partition.to_be_bytes()), value: Some(value), seq: header.seq }
     }
@@ -106,6 +109,8 @@ pub struct Checkpoint {
     pub from_offset: Option<i64>,
     /// Header of the transaction it was written in.
     pub header: Header,
+    /// What was known before the transaction `from_seq`, where that is not after `header`; none of older versions.
+    pub before: Option<Header>,
 }
 
 impl Checkpoint {
@@ -118,6 +123,12 @@ impl Checkpoint {
         let from_seq = reader.u64()?;
         let from_offset = read_option(&mut reader)?;
         let header = Header::decode(&mut reader)?;
-        if reader.is_empty() { Ok(Self { from_seq, from_offset, header }) } else { Err(Damaged.into()) }
+        let before = if reader.is_empty() { None } else { Some(Header::decode(&mut reader)?) };
+        if reader.is_empty() { Ok(Self { from_seq, from_offset, header, before }) } else { Err(Damaged.into()) }
+    }
+
+    /// What was known before the oldest transaction that no image holds.
+    pub(super) fn base(&self) -> Option<&Header> {
+        if self.from_seq > self.header.seq { Some(&self.header) } else { self.before.as_ref() }
     }
 }

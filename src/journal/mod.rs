@@ -41,31 +41,36 @@
 //! | 0 | touchpoint: uint flags, text customer, hash event, uint source, int offset, time occurred_at, byte channel, uint kind (32-bit hash of its name), byte actor, byte contact, then what the flags announce, in this order: bits 0–1 number of signals (byte source, micro score, micro weight), bit 2 rating (byte instrument, micros value, min, max), bit 3 byte outcome, bit 4 time due_at, bit 5 int wait_ms, bit 6 int duration_ms, bits 7–10 texts session, conversation, order, topic, bit 11 text segment, bit 12 text tier, bit 14 byte item type, then lists of uint count and so many pairs of byte index and value: bit 15 measures (micro), bit 16 segments (uint hash), bit 17 due moments (time), bit 13 context (text), then bit 18 int partition, where source and offset are of another partition than the record: the touchpoint came through the repartition topic |
 //! | 1 | tick: time |
 //! | 2 | removal: byte why (0 consent, 1 erased, 2 evicted), text customer |
+//! | 3 | recomputed: text customer, whose open alerts are told again (`run --recompute-tail`) |
 //!
 //! ## Image record
 //! Key: a type byte, then 1: the customer id's bytes; 2: the partition as 4 bytes big-endian (checkpoint);
 //! 3: a configuration's hash as 8 bytes big-endian. A customer's value is uint seq (the last transaction in it) and the engine's
 //! image; a tombstone carries its seq in the record header `seq` (decimal) and stands for a customer who is gone.
-//! The checkpoint's value is uint from_seq, opt int from_offset, and the transaction's journal header. A configuration's
-//! value is its canonical text (UTF-8), whose XXH3-64 is the key; the first transaction under it writes it, and it is never
+//! The checkpoint's value is uint from_seq, opt int from_offset, the transaction's journal header, and, where from_seq is
+//! not after it, a header that says what was known before the transaction from_seq (in `to`; its seq is from_seq − 1): from
+//! there on the inputs hold what a lost journal held. A configuration's value is its canonical text (UTF-8), whose XXH3-64 is the key; the first transaction under it writes it, and it is never
 //! deleted: whoever replays the journal needs the configuration that each record was written under.
 
 mod book;
 mod dirty;
 mod image;
 mod record;
+mod refusal;
 mod restore;
 
 pub use book::{Book, Identity, ImagePolicy, ImagesDue};
 pub use image::{Checkpoint, ImageKey, ImageRecord};
 pub use record::{Entries, Header, SourceRange, actor, contact, instrument};
-pub use restore::{Refusal, Restored, Restorer, SettingsOf, Verdict};
+pub use refusal::Refusal;
+pub use restore::{Recomputed, Restored, Restorer, SettingsOf, Verdict, WaysOut};
 
 use crate::model::{Timestamp, wire::Damaged};
 
 /// Version of the record format.
-pub const FORMAT: u8 = 3;
-/// The oldest that is still read: 3 added bit 18. A reader refuses others.
+pub const FORMAT: u8 = 4;
+/// The oldest that is still read: 3 added bit 18, 4 the entry `recomputed` and the second header of a checkpoint. A reader
+/// refuses others.
 pub const FORMAT_READ_FROM: u8 = 2;
 
 /// Version of the engine's arithmetic: raised when the same entries would give another state or other alerts.

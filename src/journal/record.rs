@@ -11,6 +11,7 @@ use crate::model::{
 const TOUCHPOINT: u8 = 0;
 const TICK: u8 = 1;
 const REMOVED: u8 = 2;
+const RECOMPUTED: u8 = 3;
 
 const RATING: u64 = 1 << 2;
 const OUTCOME: u64 = 1 << 3;
@@ -191,6 +192,10 @@ pub(super) fn put_entry(out: &mut Vec<u8>, input: &Input<'_>, partition: i32) {
             out.extend_from_slice(&[REMOVED, *why as u8]);
             put_bytes(out, customer_id.as_bytes());
         }
+        Input::Recomputed(customer_id) => {
+            out.push(RECOMPUTED);
+            put_bytes(out, customer_id.as_bytes());
+        }
     }
 }
 
@@ -322,6 +327,7 @@ fn entry<'a>(reader: &mut Reader<'a>, partition: i32) -> Result<Input<'a>, Damag
             let why = Why::from_code(reader.u8()?).ok_or(Damaged)?;
             Ok(Input::Removed(reader.str()?, why))
         }
+        RECOMPUTED => Ok(Input::Recomputed(reader.str()?)),
         _ => Err(Damaged),
     }
 }

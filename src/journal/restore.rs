@@ -9,119 +9,24 @@
 //!
 //! Every transaction is replayed under the configuration it was written under, which the images topic holds; the
 //! configuration in force takes over after the last one.
+//!
+//! Two ways out where that ends in a refusal, each only when it is asked for ([`WaysOut`]):
+//! * The journal lacks transactions: the state is taken as far as journal and images go, and the inputs are read again from
+//!   where the last whole transaction ended. Customers whose image is newer know what they have seen. Their alerts are as
+//!   they were told, for an image is written with every change of an alert. Limits: who had more touchpoints since than
+//!   `limits.dedup_entries` counts the oldest of them twice; what is recognised does not move the watermark, so a touchpoint
+//!   that is later than `timer_grace` may meet a deadline before or after its tick, as in another order of arrival.
+//! * Another engine wrote the tail: it is replayed with this one. What that changes of alerts is told, and every open alert
+//!   of the customers in the tail is told again ([`Recomputed`]).
 
 use super::image::stamped;
-use super::{Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Meta};
-use crate::engine::{self, Engine, ImageError, Input};
+use super::{
+    Book, Checkpoint, ENGINE_VERSION, Entries, FormatError, Header, Identity, ImageKey, ImagePolicy, Meta, Refusal,
+};
+use crate::engine::{self, Engine, Input, Output};
 use crate::model::hash64;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Why a partition cannot be restored from what the topics hold. Each says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A record of the journal or images topic cannot be read.
-    #[error("{0} topic: {1}")]
-    Format(&'static str, FormatError),
-    /// A tombstone without its seq.
-    #[error("images topic: a tombstone has no `seq` header; something else writes to this topic")]
-    TombstoneSeq,
-    /// An image the engine cannot read.
-    #[error("images topic: {0}; start with the version that wrote it")]
-    Image(#[from] ImageError),
-    /// A record of another partition.
-    #[error(
-        "journal or images topic: a record of partition {0} lies on this one; something else writes to these topics"
-    )]
-    Partition(i32),
-    /// Two histories.
-    #[error(
-        "journal: epoch {found:016x} at seq {seq} where {expected:016x} was expected; the topics belong to two histories: restore them from one backup, or `touchline reset`"
-    )]
-    Epoch {
-        /// Of the record.
-        found: u64,
-        /// Of the checkpoint or the record before.
-        expected: u64,
-        /// Of the record.
-        seq: u64,
-    },
-    /// Transactions are missing.
-    #[error(
-        "journal: seq {found} where {expected} was expected; transactions are missing (retention below the age of the checkpoint?): restore the topic from a backup, or begin anew with `touchline reset`"
-    )]
-    Gap {
-        /// Of the record.
-        found: u64,
-        /// The next of the chain.
-        expected: u64,
-    },
-    /// A transaction does not begin where the previous one ended.
-    #[error(
-        "journal: seq {seq} does not begin at the offset of \"{source_name}\" where the one before ended; `touchline reset`"
-    )]
-    Chain {
-        /// Of the record.
-        seq: u64,
-        /// Topic.
-        source_name: String,
-    },
-    /// The tail was written under a configuration that is not there.
-    #[error(
-        "journal: seq {seq} is not yet in the images and was made under configuration {hash:016x}, which is not in the images topic; start and stop once with that configuration"
-    )]
-    ConfigurationLost {
-        /// Of the record.
-        seq: u64,
-        /// Of the configuration.
-        hash: u64,
-    },
-    /// A stored configuration that this version does not read.
-    #[error("images topic: configuration {hash:016x} cannot be read: {reason}; start with the version that wrote it")]
-    Configuration {
-        /// Its hash.
-        hash: u64,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The configuration does not fit the state of the customers.
-    #[error(
-        "{0}: customers are kept by the places of this list; add new entries at its end and take none away, or begin anew with another group_id"
-    )]
-    Misplaced(&'static str),
-    /// The tail was written by another engine.
-    #[error(
-        "journal: transactions not yet in the images were made by engine version {0}, this is {ENGINE_VERSION}; start and stop once with the old version, then upgrade"
-    )]
-    Engine(u64),
-    /// The end of the journal is missing.
-    #[error(
-        "journal: it ends at seq {journal}, an image or checkpoint already holds seq {image}; its end is lost: restore the topic from a backup, or begin anew with `touchline reset`"
-    )]
-    TailLost {
-        /// Last of the journal.
-        journal: u64,
-        /// Of the image or checkpoint.
-        image: u64,
-    },
-    /// The group has committed offsets and there is no state.
-    #[error(
-        "the group has committed offsets, and journal and images are empty; use another group_id, or `touchline reset`"
-    )]
-    StateLost,
-    /// The group's offsets are not ours.
-    #[error(
-        "committed offset of \"{source_name}\" is {committed}, the journal says {journal}; something else commits in this group: `touchline reset`"
-    )]
-    Offset {
-        /// Topic.
-        source_name: String,
-        /// Of the group.
-        committed: i64,
-        /// Of the journal.
-        journal: i64,
-    },
-}
 
 /// What a restore comes to.
 #[derive(Debug)]
@@ -134,6 +39,36 @@ pub enum Verdict {
     Refuse(Refusal),
 }
 
+/// What may be done where a restore would be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WaysOut {
+    /// Lost transactions are made up for from the inputs (`recover --from-input`).
+    pub from_input: bool,
+    /// A tail of another engine version is replayed with this one (`run --recompute-tail`).
+    pub recompute_tail: bool,
+}
+
+/// What the world has to be told after another engine's tail was replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recomputed {
+    /// What this engine said to it.
+    pub outputs: Vec<Output>,
+    /// Whose alerts it changed, or are open.
+    pub customers: BTreeSet<Arc<str>>,
+}
+
+impl Recomputed {
+    /// Of the customers in the tail, keeps those with alerts to tell of.
+    fn keep_alerted(&mut self, engine: &Engine) {
+        let open = engine.open_alerts_by_customer().into_iter().map(|(customer_id, _)| customer_id);
+        let changed = self.outputs.iter().filter_map(|output| {
+            if let Output::Alert(change) = output { Some(Arc::clone(&change.customer_id)) } else { None }
+        });
+        let alerted: BTreeSet<Arc<str>> = open.chain(changed).collect();
+        self.customers.retain(|customer_id| alerted.contains(customer_id));
+    }
+}
+
 /// A restored partition.
 #[derive(Debug)]
 pub struct Restored {
@@ -143,6 +78,10 @@ pub struct Restored {
     pub book: Book,
     /// Journal entries replayed.
     pub replayed: u64,
+    /// Transactions were lost: the inputs have to be read again from the books' positions, which the group does not have.
+    pub is_rewound: bool,
+    /// The tail was another engine's.
+    pub recomputed: Option<Recomputed>,
 }
 
 /// An image that enters later: after the replay of its seq.
@@ -178,7 +117,17 @@ pub struct Restorer {
     /// First offset and touchpoints of the transaction being read.
     open: Option<(i64, u64)>,
     replayed: u64,
-    outputs: Vec<engine::Output>,
+    outputs: Vec<Output>,
+    ways_out: WaysOut,
+    /// Transactions are missing: what comes after them is not replayed.
+    torn: Option<Refusal>,
+    /// Nothing that is not there yet will come.
+    is_final: bool,
+    /// Of records by us, after which nothing may be read.
+    journal_end: Option<i64>,
+    /// The greatest transaction that left a trace.
+    newest_seq: u64,
+    recomputed: Option<Recomputed>,
 }
 
 impl Restorer {
@@ -208,7 +157,23 @@ impl Restorer {
             open: None,
             replayed: 0,
             outputs: Vec::new(),
+            ways_out: WaysOut::default(),
+            torn: None,
+            is_final: false,
+            journal_end: None,
+            newest_seq: 0,
+            recomputed: None,
         }
+    }
+
+    /// What may be done instead of a refusal. `is_final`: what the topics do not show yet will not come any more.
+    pub const fn allow(&mut self, ways_out: WaysOut, is_final: bool) {
+        (self.ways_out, self.is_final) = (ways_out, is_final);
+    }
+
+    /// The journal topic's end as of now: nothing after it is anybody's but ours.
+    pub const fn journal_ends_at(&mut self, offset: i64) {
+        self.journal_end = Some(offset);
     }
 
     /// One record of the images topic, in order. `tombstone_seq` is its `seq` header.
@@ -251,6 +216,9 @@ impl Restorer {
         if let Some(offset) = from_offset {
             self.book.delivered(0, offset);
         }
+        if let Some(base) = self.checkpoint.as_ref().and_then(Checkpoint::base) {
+            self.book.begin_at(base.meta(&self.identity.sources));
+        }
         self.enter(self.first_seq().saturating_sub(1))?;
         Ok(from_offset)
     }
@@ -278,7 +246,15 @@ impl Restorer {
         let format = |error| Refusal::Format("journal", error);
         let (header, entries) = Entries::of(value).map_err(format)?;
         self.here(header.partition)?;
-        self.chain(&header)?;
+        self.newest_seq = self.newest_seq.max(header.seq);
+        match self.chain(&header) {
+            // Judged at the end.
+            Err(gap @ Refusal::Gap { .. }) if self.ways_out.from_input => drop(self.torn.get_or_insert(gap)),
+            other => other?,
+        }
+        if self.torn.is_some() {
+            return Ok(());
+        }
         let (first_offset, mut touchpoints) = self.open.take().unwrap_or((offset, 0));
         if header.seq >= self.first_seq() {
             if !entries.is_empty() {
@@ -288,9 +264,17 @@ impl Restorer {
                 let entry = entry.map_err(format)?;
                 touchpoints += u64::from(matches!(entry, Input::Touchpoint(_)));
                 self.replay(&entry);
+                match self.recomputed.as_mut().filter(|_| header.engine_version != ENGINE_VERSION) {
+                    Some(recomputed) => recomputed.outputs.append(&mut self.outputs),
+                    None => self.outputs.clear(),
+                }
             }
             if header.last {
                 let meta = header.meta(&self.identity.sources);
+                if let Some(recomputed) = self.recomputed.as_mut().filter(|_| header.engine_version != ENGINE_VERSION) {
+                    let touched = self.engine.touched().iter().map(|touched| self.engine.customer_id(touched.slot));
+                    recomputed.customers.extend(touched.map(Arc::from));
+                }
                 self.book.replayed(&self.engine, meta, touchpoints, first_offset);
                 self.engine.commit();
                 self.enter(header.seq)?;
@@ -312,13 +296,12 @@ impl Restorer {
     fn replay(&mut self, entry: &Input<'_>) {
         let customer_id = match entry {
             Input::Touchpoint(scored) => Some(scored.customer_id),
-            Input::Removed(customer_id, _) => Some(*customer_id),
+            Input::Removed(customer_id, _) | Input::Recomputed(customer_id) => Some(*customer_id),
             Input::Tick(_) => None,
         };
         self.replayed += 1;
         if customer_id.is_none_or(|customer_id| !self.images.contains_key(customer_id)) {
             self.engine.apply(entry, &mut self.outputs);
-            self.outputs.clear();
         }
     }
 
@@ -355,7 +338,10 @@ impl Restorer {
     /// Replays under what the record was written under.
     fn same_rules(&mut self, header: &Header) -> Result<(), Refusal> {
         if header.engine_version != ENGINE_VERSION {
-            return Err(Refusal::Engine(header.engine_version));
+            if !self.ways_out.recompute_tail {
+                return Err(Refusal::Engine(header.engine_version));
+            }
+            self.recomputed.get_or_insert_default();
         }
         let hash = header.config_hash;
         if hash != self.engine_hash {
@@ -386,26 +372,56 @@ impl Restorer {
                 return Verdict::Refuse(Refusal::StateLost);
             }
             let fresh = self.book.committed().clone();
-            return self.ready(fresh);
+            return self.ready(fresh, false);
         };
-        match metadata.filter(|text| !text.is_empty()).map(Meta::parse_metadata) {
-            None => {}
-            Some(Some((epoch, seq))) if epoch == truth.epoch && seq == truth.seq => {}
-            Some(Some((epoch, seq))) if epoch == truth.epoch => {
-                return Verdict::Retry(format!("the group committed seq {seq}, the journal shows seq {}", truth.seq));
-            }
+        let committed = match metadata.filter(|text| !text.is_empty()).map(Meta::parse_metadata) {
+            None => truth.seq,
+            Some(Some((epoch, seq))) if epoch == truth.epoch => seq,
             Some(Some((found, seq))) => {
                 return Verdict::Refuse(Refusal::Epoch { found, expected: truth.epoch, seq });
             }
             Some(None) => return Verdict::Refuse(Refusal::StateLost),
+        };
+        match self.loss(&truth, committed) {
+            None => match self.foreign_offset(&truth, offsets) {
+                Some(refusal) => Verdict::Refuse(refusal),
+                None => self.ready(truth, false),
+            },
+            Some(Verdict::Retry(reason)) if !(self.is_final && self.ways_out.from_input) => Verdict::Retry(reason),
+            Some(Verdict::Refuse(refusal)) if !self.ways_out.from_input => Verdict::Refuse(refusal),
+            Some(_) => self.rewind(&truth, committed),
+        }
+    }
+
+    /// What the topics lack of the transaction that is `truth` here, and of the one that the group has committed.
+    fn loss(&self, truth: &Meta, committed: u64) -> Option<Verdict> {
+        if let Some(refusal) = &self.torn {
+            return Some(Verdict::Refuse(refusal.clone()));
+        }
+        if committed != truth.seq {
+            let reason = format!("the group committed seq {committed}, the journal shows seq {}", truth.seq);
+            return Some(Verdict::Retry(reason));
         }
         if self.last.as_ref().is_some_and(|last| !last.last) {
-            return Verdict::Retry("the journal ends within a transaction".to_owned());
+            return Some(Verdict::Retry("the journal ends within a transaction".to_owned()));
         }
-        if let Some(refusal) = self.tail_lost(&truth).or_else(|| self.foreign_offset(&truth, offsets)) {
-            return Verdict::Refuse(refusal);
+        self.tail_lost(truth).map(Verdict::Refuse)
+    }
+
+    /// Goes on from the last whole transaction that is there, under a seq that nobody has had.
+    fn rewind(mut self, truth: &Meta, committed: u64) -> Verdict {
+        let resumed = self.book.committed().clone();
+        if resumed.positions.iter().all(Option::is_none) {
+            let (journal, image) = (self.last.as_ref().map_or(0, |last| last.seq), committed.max(truth.seq));
+            return Verdict::Refuse(Refusal::NoBase(Box::new(Refusal::TailLost { journal, image })));
         }
-        self.ready(truth)
+        // Of a transaction that is not whole.
+        self.engine.rollback();
+        let imaged = self.order.last().map_or(0, |(seq, _)| *seq);
+        let seq = truth.seq.max(committed).max(self.newest_seq).max(imaged);
+        self.book.lose_journal_before(self.journal_end);
+        let meta = Meta { epoch: truth.epoch, seq, limiter: truth.limiter, ..resumed };
+        self.ready(meta, true)
     }
 
     /// The newer of checkpoint and last header.
@@ -457,12 +473,17 @@ impl Restorer {
         Ok(())
     }
 
-    fn ready(mut self, truth: Meta) -> Verdict {
+    fn ready(mut self, truth: Meta, is_rewound: bool) -> Verdict {
         if let Err(refusal) = self.enter(truth.seq).and_then(|()| self.take_force()) {
             return Verdict::Refuse(refusal);
         }
         let is_configuration_kept = self.configurations.contains_key(&self.identity.config_hash);
         self.book.settle(truth, is_configuration_kept);
-        Verdict::Ready(Box::new(Restored { engine: self.engine, book: self.book, replayed: self.replayed }))
+        let mut recomputed = self.recomputed;
+        if let Some(recomputed) = &mut recomputed {
+            recomputed.keep_alerted(&self.engine);
+        }
+        let (engine, book, replayed) = (self.engine, self.book, self.replayed);
+        Verdict::Ready(Box::new(Restored { engine, book, replayed, is_rewound, recomputed }))
     }
 }

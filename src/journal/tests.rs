@@ -6,8 +6,8 @@ use crate::model::{
     Actor, Channel, Contact, EventHash, Instrument, ItemType, Micro, Name, Outcome, Position, Rating, Scored, Signal,
     SignalSource, Timestamp,
 };
+use prop::option::of;
 use proptest::collection::vec;
-use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -175,8 +175,10 @@ proptest! {
     }
 
     #[test]
-    fn checkpoints_read_back(header in header(), from_seq: u64, from_offset: Option<i64>) {
-        let checkpoint = Checkpoint { from_seq, from_offset, header };
+    fn checkpoints_read_back(
+        header in header(), before in of(header()), from_seq: u64, from_offset: Option<i64>,
+    ) {
+        let checkpoint = Checkpoint { from_seq, from_offset, header, before };
         let record = ImageRecord::checkpoint(&checkpoint);
         prop_assert_eq!(ImageKey::parse(&record.key), Ok(ImageKey::Checkpoint(3)));
         prop_assert_eq!(Checkpoint::decode(&record.value.unwrap()), Ok(checkpoint));

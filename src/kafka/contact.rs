@@ -21,13 +21,22 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// One request.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
+/// What is told of a reason at most.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Where tokens come from.
+const OAUTH: &str = "see sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and \
+    sasl.oauthbearer.scope in kafka.properties";
+
 /// Events looked at after each request.
 const EVENTS_MAX: usize = 100;
 
 /// What is known of why there is no answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Contact {
     why: Mutex<Option<Why>>,
+    /// Whether tokens are the credentials.
+    by_token: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,14 +63,20 @@ impl ClientContext for Contact {
             return;
         }
         let refused_at = refused_at.or_else(|| is_refusal.then(Instant::now));
-        *why = Some(Why { refused_at, reason: reason.to_owned(), remedy: remedy(code) });
+        *why = Some(Why { refused_at, reason: in_one_line(reason), remedy: remedy(code, self.by_token) });
     }
 }
 
 impl ConsumerContext for Contact {}
 
-fn remedy(code: Option<Code>) -> &'static str {
+/// What a server said, shortened to what fits a line of a log.
+fn in_one_line(reason: &str) -> String {
+    reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
+}
+
+fn remedy(code: Option<Code>, by_token: bool) -> &'static str {
     match code {
+        Some(Code::Authentication) if by_token => OAUTH,
         Some(Code::Authentication) => "see sasl.username, sasl.password and sasl.mechanism in kafka.properties",
         Some(Code::SSL) => {
             "see ssl.ca.location and security.protocol in kafka.properties, and how long the brokers' certificate is valid"
@@ -76,9 +91,11 @@ fn remedy(code: Option<Code>) -> &'static str {
 /// # Errors
 /// After at most 25 s, 5 s when they refuse us, with what to look at.
 pub(super) fn metadata(clients: &Clients) -> Result<Metadata, Error> {
-    let consumer: BaseConsumer<Contact> = clients
-        .common()
-        .create_with_context(Contact::default())
+    let config = clients.common();
+    let mechanism = config.get("sasl.mechanism").or_else(|| config.get("sasl.mechanisms"));
+    let by_token = mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("OAUTHBEARER"));
+    let consumer: BaseConsumer<Contact> = config
+        .create_with_context(Contact { why: Mutex::default(), by_token })
         .map_err(Error::client("creating a client by kafka.properties"))?;
     let started = Instant::now();
     loop {
@@ -93,8 +110,12 @@ pub(super) fn metadata(clients: &Clients) -> Result<Metadata, Error> {
         let why = consumer.context().why.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refused_at = why.as_ref().and_then(|why| why.refused_at);
         if refused_at.is_some_and(|at| at.elapsed() >= REFUSED_FOR) || started.elapsed() >= PATIENCE {
-            let (reason, remedy) =
-                why.map_or_else(|| (failure.to_string(), remedy(None)), |why| (why.reason, why.remedy));
+            let (reason, remedy) = match why {
+                Some(why) => (why.reason, why.remedy),
+                // The client asks again for most of a minute before it tells anything; without a token it connects nowhere.
+                None if by_token => ("no token in time".to_owned(), OAUTH),
+                None => (failure.to_string(), remedy(None, by_token)),
+            };
             return Err(Error::Refused(format!("no answer from {}: {reason}; {remedy}", clients.brokers())));
         }
     }

@@ -4,25 +4,40 @@
 //! only notes what happened; the worker acts after `poll` and then acknowledges. No list of the client's own is kept
 //! alive (that blocks its drop for ever): offsets are copied out at once.
 //!
-//! Limit: a broker that restarts while a static member (`group_instance_id`) joins may fence that member; the service
-//! then ends with a message and has to be started again. Dynamic members rejoin by themselves.
+//! Whoever joins under the name of a static member (`group_instance_id`) fences the one that was there. That can be the member
+//! itself: its coordinator moved or died, and the answer with its new member id was lost; or the join of a killed process
+//! is handled after that of its successor. It is final for the client, so the worker joins with a new one after a pause
+//! ([`Fences`]). Two living instances of one name fence each other in turn until the one that was fenced first ends. Limits:
+//! with a `heartbeat.interval.ms` far above its 3 s they notice too late, and go on for ever; of two that were started in the
+//! same second both may end; and each client that was given up keeps its threads until the process ends, for closing it may
+//! end that by a signal.
 
 use super::client::{self, Clients};
-use super::error::{Error, is_denied};
+use super::error::{Error, is_denied, is_transport};
 use crate::pipeline::Plan;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one request for committed offsets may take; unstable ones are waited for by the client.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a member that leaves serves the group.
+const LEAVE: Duration = Duration::from_millis(300);
+/// For so long a member that had trouble with a broker does not ask to leave.
+const DISTURBED: Duration = Duration::from_secs(30);
+
+/// Waits before a fenced member joins again, one after the other; fenced once more it gives up.
+const FENCED_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Earlier ones are forgotten. Longer than two twins take that notice within a heartbeat (3 s): 25 s.
+const FENCED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the group told this member, to be acted upon and acknowledged in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +60,25 @@ pub(super) struct CommittedOffsets {
     pub(super) metadata: Option<String>,
 }
 
+/// When a member was fenced lately.
+#[derive(Debug, Default)]
+pub(super) struct Fences(Vec<Instant>);
+
+impl Fences {
+    /// Fenced now. Answers how long to wait before joining again; none = another instance of this name lives.
+    pub(super) fn fenced(&mut self, now: Instant) -> Option<Duration> {
+        self.0.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+        self.0.push(now);
+        FENCED_PAUSES.get(self.0.len() - 1).copied()
+    }
+}
+
 #[derive(Debug, Default)]
 struct MemberContext {
     pending: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
+    /// When a broker was last away.
+    disturbed: Mutex<Option<Instant>>,
 }
 
 impl ClientContext for MemberContext {
@@ -57,7 +87,17 @@ impl ClientContext for MemberContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_transport(&error) {
+            *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         client::log_error(&error, reason);
+    }
+}
+
+impl MemberContext {
+    /// Whether a broker was away that lately.
+    fn was_disturbed_within(&self, span: Duration) -> bool {
+        self.disturbed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < span)
     }
 }
 
@@ -111,12 +151,12 @@ impl Member {
 
     /// Serves the group and answers the oldest thing it wants.
     pub(super) fn poll(&self) -> Result<Option<Rebalance>, Error> {
-        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            if let KafkaError::MessageConsumptionFatal(_) = error {
-                return Err(Error::client(
-                    "membership in the group (is group_instance_id used twice? A broker restarted during a rebalance answers so, too: start again)",
-                )(error));
-            }
+        let polled = self.consumer.poll(Duration::ZERO);
+        if let Some((code, _)) = self.consumer.client().fatal_error() {
+            let fatal = KafkaError::MessageConsumptionFatal(code);
+            return Err(Error::client("membership in the group (is group_instance_id used twice?)")(fatal));
+        }
+        if let Some(Err(error)) = polled {
             if is_denied(&error) {
                 return Err(Error::client("joining the group")(error));
             }
@@ -132,6 +172,13 @@ impl Member {
             tracing::debug!(%error, "group member");
         }
         !self.consumer.context().pending.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || self.consumer.client().fatal_error().is_some()
+    }
+
+    /// Whether another member joined under this one's name: nothing can be committed by this one any more.
+    pub(super) fn is_fenced(&self) -> bool {
+        let fatal = self.consumer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 
     /// Tells the group that an assignment was taken up.
@@ -152,6 +199,23 @@ impl Member {
     /// The topics that are shared out among the members.
     pub(super) fn direct(&self) -> &[String] {
         &self.direct
+    }
+
+    /// Asks to leave the group. The client is not closed; while brokers are away nothing is asked, and the session ends by
+    /// itself.
+    pub(super) fn leave(&self) {
+        let context = self.consumer.context();
+        context.closing.store(true, Ordering::Relaxed);
+        if context.was_disturbed_within(DISTURBED) {
+            return;
+        }
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + LEAVE;
+        while Instant::now() < deadline {
+            if let Some(Err(error)) = self.consumer.poll(LEAVE / 10) {
+                tracing::debug!(%error, "leaving the group");
+            }
+        }
     }
 
     /// What the group committed for these partitions of a plan. Waits out a predecessor's pending transaction.
@@ -194,8 +258,40 @@ pub(super) fn known(offset: Offset) -> Option<i64> {
     offset.to_raw().filter(|raw| *raw >= 0)
 }
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Relaxed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn who_is_fenced_now_and_then_joins_again_and_who_is_fenced_again_and_again_gives_up() {
+        let (start, mut fences) = (Instant::now(), Fences::default());
+        for (at_s, pause) in
+            [(0, Some(0.5)), (1, Some(1.0)), (3, Some(2.0)), (29, None), (100, Some(0.5)), (131, Some(0.5))]
+        {
+            assert_eq!(fences.fenced(start + at_s * SECOND), pause.map(Duration::from_secs_f64), "{at_s}");
+        }
+    }
+
+    proptest! {
+        /// Each fences the other by joining, who notices within a heartbeat.
+        #[test]
+        fn of_two_twins_the_one_that_was_fenced_first_ends_within_half_a_minute(notices_ms in prop::collection::vec(0..=3_000_u64, 7)) {
+            let start = Instant::now();
+            let (mut now, mut twins) = (start, [Fences::default(), Fences::default()]);
+            for (turn, notice_ms) in notices_ms.into_iter().enumerate() {
+                let ended = match twins[turn % 2].fenced(now) {
+                    Some(pause) => {
+                        now += pause + Duration::from_millis(notice_ms);
+                        false
+                    }
+                    None => true,
+                };
+                prop_assert_eq!(ended, turn == 6, "in turn {}", turn);
+            }
+            prop_assert!(now.duration_since(start) <= 30 * SECOND);
+        }
     }
 }

@@ -41,6 +41,7 @@ use crate::shutdown::Shutdown;
 use crate::status::{self, Signals, Status};
 use member::Member;
 use std::hash::{BuildHasher, Hasher};
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,8 +87,13 @@ impl Shell {
     /// # Errors
     /// When it cannot go on; everything committed stays committed, the rest is read again by the next owner.
     pub fn work(&self, index: usize, instance: &str) -> Result<(), Error> {
-        let fetch = fetch::Fetch::new(&self.clients, &self.topics.read())?;
-        worker::Worker::start(self, &fetch, index, instance)?.run()
+        // Clients are left as they are, for the process ends soon: closing one whose coordinator is away, or that slept for
+        // longer than its session, can end the process by a signal.
+        let fetch = ManuallyDrop::new(fetch::Fetch::new(&self.clients, &self.topics.read())?);
+        let mut worker = ManuallyDrop::new(worker::Worker::start(self, &fetch, index, instance)?);
+        let result = worker.run();
+        worker.leave();
+        result
     }
 
     /// What is computed.
@@ -101,11 +107,13 @@ impl Shell {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
-    /// The restore of one partition.
-    fn restorer(plan: &Plan, partition: i32) -> Restorer {
+    /// The restore of one partition; `is_final` is of [`Restorer::allow`].
+    fn restorer(&self, plan: &Plan, partition: i32, is_final: bool) -> Restorer {
         // Seeded at random by the standard library: an epoch only has to differ from every other one.
         let epoch = std::hash::RandomState::new().build_hasher().finish();
-        Partition::restorer(plan, partition, epoch)
+        let mut restorer = Partition::restorer(plan, partition, epoch);
+        restorer.allow(self.kafka.ways_out, is_final);
+        restorer
     }
 
     /// Makes a call until it works, as long as it fails only for now; serves the group between attempts.

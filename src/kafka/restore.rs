@@ -51,19 +51,21 @@ pub(super) fn restore(
     let mut found = BTreeMap::new();
     let mut missing = partitions.clone();
     while !missing.is_empty() {
-        for (partition, verdict) in restore.attempt(&missing, deadline)? {
+        let is_final = Instant::now() >= deadline;
+        for (partition, verdict) in restore.attempt(&missing, deadline, is_final)? {
             match verdict {
                 (Verdict::Ready(restored), committed, records) => {
                     missing.remove(&partition);
                     found.insert(partition, Found { restored: *restored, committed, records });
                 }
-                (Verdict::Retry(reason), _, _) if Instant::now() < deadline => {
+                (Verdict::Retry(reason), _, _) if !is_final => {
                     tracing::info!(partition, reason, "restore: reading again");
                     restore.pause()?;
                 }
                 (Verdict::Retry(reason), _, _) => {
                     return Err(Error::Refused(format!(
-                        "partition {partition}: after {} s still: {reason}; `touchline reset` is the only way round",
+                        "partition {partition}: after {} s still: {reason}; what is lost there `touchline recover --from-input` \
+                         makes up for from the inputs",
                         patience.as_secs()
                     )));
                 }
@@ -86,11 +88,11 @@ struct Restore<'a> {
 type Attempt = BTreeMap<i32, (Verdict, CommittedOffsets, u64)>;
 
 impl Restore<'_> {
-    fn attempt(&self, partitions: &BTreeSet<i32>, deadline: Instant) -> Result<Attempt, Error> {
+    fn attempt(&self, partitions: &BTreeSet<i32>, deadline: Instant, is_final: bool) -> Result<Attempt, Error> {
         let mut committed = self.patiently(|| self.member.committed(self.plan, partitions))?;
         self.wait_for_ends(partitions, deadline)?;
-        let mut restorers: BTreeMap<i32, (Restorer, u64)> =
-            partitions.iter().map(|partition| (*partition, (Shell::restorer(self.plan, *partition), 0))).collect();
+        let restorer = |partition: &i32| (*partition, (self.shell.restorer(self.plan, *partition, is_final), 0));
+        let mut restorers: BTreeMap<i32, (Restorer, u64)> = partitions.iter().map(restorer).collect();
         self.read_images(&mut restorers)?;
         self.read_journal(&mut restorers)?;
         let verdicts = restorers.into_iter().map(|(partition, (restorer, records))| {
@@ -144,8 +146,11 @@ impl Restore<'_> {
                 .map_err(|refusal| Error::Refused(format!("partition {partition}: {refusal}")))?;
             // Retention may have taken records the checkpoint still points to but nobody needs: after a long quiet time
             // all of them. If one is missing that is needed, the chain of headers shows it.
-            let (first, _) = self.patiently(|| bounds(&log, journal, *partition))?;
-            starts.insert(*partition, from.map_or(Offset::Beginning, |from| Offset::Offset(from.max(first))));
+            let (first, end) = self.patiently(|| bounds(&log, journal, *partition))?;
+            restorer.journal_ends_at(end);
+            // A log that ends before the checkpoint's offset lost its end.
+            let from = from.map_or(first, |from| from.max(first)).min(end);
+            starts.insert(*partition, Offset::Offset(from));
         }
         self.read(&self.shell.topics.journal, &starts, &mut |message| {
             let Some((restorer, records)) = restorers.get_mut(&message.partition()) else { return Ok(()) };

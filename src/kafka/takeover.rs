@@ -15,11 +15,29 @@ use super::restore::{Found, restore};
 use super::worker::Worker;
 use super::{assignment, topics};
 use crate::config::StartFrom;
+use crate::journal::{ImagesDue, Restored};
 use crate::pipeline::{Partition, Place};
 use crate::status::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// How a partition came back that would have been refused.
+#[derive(Debug, Clone, Copy)]
+enum WayOut {
+    FromInput,
+    RecomputeTail,
+}
+
+impl WayOut {
+    const fn of(restored: &Restored) -> Option<Self> {
+        match restored {
+            Restored { is_rewound: true, .. } => Some(Self::FromInput),
+            Restored { recomputed: Some(_), .. } => Some(Self::RecomputeTail),
+            Restored { .. } => None,
+        }
+    }
+}
 
 impl Worker<'_> {
     /// Gives everything up. What was not committed is rolled back: `lost` says that nothing could be.
@@ -70,9 +88,13 @@ impl Worker<'_> {
         for (index, found) in restore(self.shell, &self.plan, self.index, &self.member, &missing)? {
             let Found { restored, committed, records: read } = found;
             records += read;
+            let way_out = WayOut::of(&restored);
             let partition =
                 Partition::restored(Arc::clone(&self.plan), Arc::clone(&self.shell.scorer), index, restored);
-            self.own(index, partition, &committed)?;
+            match way_out {
+                None => self.own(index, partition, &committed)?,
+                Some(way_out) => self.own_after(way_out, index, partition, &committed)?,
+            }
         }
         if !missing.is_empty() {
             let took = started.elapsed();
@@ -86,6 +108,35 @@ impl Worker<'_> {
             self.shell.signals.restored(records, took);
         }
         self.refetch()
+    }
+
+    /// Adds a partition that a way out brought back, and makes that final: from now on nothing but its images is needed.
+    fn own_after(
+        &mut self,
+        way_out: WayOut,
+        index: i32,
+        partition: Partition,
+        committed: &CommittedOffsets,
+    ) -> Result<(), Error> {
+        match way_out {
+            WayOut::FromInput => {
+                tracing::warn!(partition = index, "transactions are lost: their inputs are read again");
+                // The group's offsets are those of what was lost.
+                self.own(index, partition, &CommittedOffsets::default())?;
+            }
+            WayOut::RecomputeTail => {
+                tracing::warn!(
+                    partition = index,
+                    "another engine's tail was recomputed: its open alerts are told again"
+                );
+                self.own(index, partition, committed)?;
+            }
+        }
+        if let Some(owned) = self.owned.get_mut(&index) {
+            owned.is_start_due = true;
+        }
+        self.commit_of(&BTreeSet::from([index]), ImagesDue::Due)?;
+        self.write_images(index, None)
     }
 
     /// Adds a partition whose state is complete; a source nobody has read yet begins at `start_from`.

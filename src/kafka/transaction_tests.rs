@@ -2,11 +2,13 @@
 //! aborted or doubted, as it must be, and the next transaction commits.
 
 use super::client::Clients;
+use super::error::Error;
 use super::transaction::{Ended, Outgoing, Positions, Transactions};
 use crate::config::Config;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Code};
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ enum Way {
 }
 
 /// The error, how often it is answered in a row, and what it comes to.
-const CASES: [(Api, Code, usize, Way); 30] = [
+const CASES: [(Api, Code, usize, Way); 36] = [
     (Api::Produce, Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 2, Way::Retried),
     (Api::Produce, Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, 1, Way::Retried),
     (Api::Produce, Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, 2, Way::Retried),
@@ -35,13 +37,20 @@ const CASES: [(Api, Code, usize, Way); 30] = [
     (Api::Produce, Code::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, 1, Way::Doubted),
     (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, 2, Way::Retried),
     (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, Way::Retried),
+    (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 2, Way::Retried),
+    (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, 1, Way::Doubted),
     (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1, Way::Aborted),
     (Api::AddPartitionsToTxn, Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, 1, Way::Doubted),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 2, Way::Retried),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, 2, Way::Retried),
+    (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, Way::Retried),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, 1, Way::Aborted),
+    // The client asks to abort; a broker that fences answers that in the same way, and then it is in doubt.
+    (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, 1, Way::Aborted),
     (Api::AddOffsetsToTxn, Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, 1, Way::Doubted),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, 2, Way::Retried),
+    (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, Way::Retried),
+    (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, 1, Way::Aborted),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, 1, Way::Aborted),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, 1, Way::Aborted),
     (Api::TxnOffsetCommit, Code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, 1, Way::Aborted),
@@ -61,8 +70,57 @@ const CASES: [(Api, Code, usize, Way); 30] = [
     (Api::EndTxn, Code::RD_KAFKA_RESP_ERR__TRANSPORT, 1, Way::Doubted),
 ];
 
+/// Errors of the start: how often they are answered, and whether it comes to a producer.
+const STARTS: [(Api, Code, usize, bool); 8] = [
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 2, true),
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, 2, true),
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1, true),
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR__TRANSPORT, 1, true),
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 1, false),
+    (Api::InitProducerId, Code::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, 1, false),
+    (Api::FindCoordinator, Code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, 2, true),
+    (Api::FindCoordinator, Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 1, false),
+];
+
 fn init(clients: &Clients) -> Transactions {
-    Transactions::init(clients, "test", 0, (DOUBT_AFTER, DOUBT_AFTER), &mut || Ok(())).expect("transactions begin")
+    try_init(clients).expect("transactions begin")
+}
+
+fn try_init(clients: &Clients) -> Result<Transactions, Error> {
+    Transactions::init(clients, "test", 0, (DOUBT_AFTER, DOUBT_AFTER), &mut || Ok(()))
+}
+
+/// A broker with two topics, and what its clients are built from.
+fn cluster() -> (MockCluster<'static, DefaultProducerContext>, Clients) {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    for topic in ["in", "out"] {
+        cluster.create_topic(topic, 1, 1).expect("a topic");
+    }
+    let text = format!("[kafka]\nbootstrap_servers = \"{}\"\ngroup_id = \"g\"", cluster.bootstrap_servers());
+    let config = Config::load(Some(&text), &|_| Err(String::new())).expect("valid");
+    let clients = Clients::new(config.kafka);
+    (cluster, clients)
+}
+
+#[test]
+fn every_error_of_a_start_is_retried_or_told_with_its_remedy() {
+    let mut wrong = Vec::new();
+    for (api, code, times, is_retried) in STARTS {
+        let (cluster, clients) = cluster();
+        cluster.request_errors(api, &vec![code; times]);
+        let started = try_init(&clients);
+        let is_right = match &started {
+            Ok(_) => is_retried,
+            Err(error) => {
+                let is_right = code != Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+                !is_retried && (is_right || error.to_string().contains("grant this user Write on transactional ids"))
+            }
+        };
+        if !is_right {
+            wrong.push(format!("{api:?} {code:?}: {:?}", started.map(drop).map_err(|error| error.to_string())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// One record and one offset.
@@ -101,13 +159,7 @@ fn goes_on(transactions: &Transactions, member: &BaseConsumer) -> bool {
 fn every_error_of_a_transaction_is_retried_aborted_or_doubted_and_the_next_one_commits() {
     let mut wrong = Vec::new();
     for (api, code, times, expected) in CASES {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        for topic in ["in", "out"] {
-            cluster.create_topic(topic, 1, 1).expect("a topic");
-        }
-        let text = format!("[kafka]\nbootstrap_servers = \"{}\"\ngroup_id = \"g\"", cluster.bootstrap_servers());
-        let config = Config::load(Some(&text), &|_| Err(String::new())).expect("valid");
-        let clients = Clients::new(config.kafka);
+        let (cluster, clients) = cluster();
         let member: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", cluster.bootstrap_servers())
             .set("group.id", "g")

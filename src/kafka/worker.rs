@@ -13,11 +13,11 @@
 use super::commit::Committing;
 use super::error::Error;
 use super::fetch::{Fetch, Fetched};
-use super::member::{Member, Rebalance};
+use super::member::{Fences, Member, Rebalance};
 use super::owned::{Owned, Taken};
 use super::schemas::Schemas;
 use super::transaction::Transactions;
-use super::{Shell, assignment, client};
+use super::{PAUSE, Shell, assignment, client};
 use crate::journal::ImagesDue;
 use crate::pipeline::{Partition, Plan};
 use crate::status::{self, Answer, Query, State};
@@ -46,6 +46,7 @@ pub(super) struct Worker<'a> {
     pub(super) index: usize,
     pub(super) instance: String,
     pub(super) member: Member,
+    fences: Fences,
     pub(super) fetch: &'a Fetch,
     /// None only while it is replaced.
     pub(super) transactions: Option<Transactions>,
@@ -75,6 +76,7 @@ impl<'a> Worker<'a> {
         let plan = shell.plan();
         Ok(Self {
             member: Member::join(&shell.clients, index, &plan)?,
+            fences: Fences::default(),
             fetch,
             transactions: Some(transactions),
             owned: BTreeMap::new(),
@@ -94,7 +96,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until a stop is asked for, then commits what is in memory.
-    pub(super) fn run(mut self) -> Result<(), Error> {
+    pub(super) fn run(&mut self) -> Result<(), Error> {
         while !self.shell.shutdown.is_requested() {
             match self.turn() {
                 Err(Error::Interrupted(what)) => tracing::info!(worker = self.index, what, "interrupted"),
@@ -106,8 +108,11 @@ impl<'a> Worker<'a> {
 
     fn turn(&mut self) -> Result<(), Error> {
         self.shell.status.beat(self.index, status::now());
-        if let Some(event) = self.member.poll()? {
-            self.rebalance(event)?;
+        match self.member.poll() {
+            Ok(Some(event)) => self.rebalance(event)?,
+            Ok(None) => {}
+            Err(error) if self.member.is_fenced() => self.rejoin(error)?,
+            Err(error) => return Err(error),
         }
         let fetched = self.fetch_all()?;
         let fed = self.feed_all();
@@ -126,6 +131,23 @@ impl<'a> Worker<'a> {
         if fetched + fed == 0 {
             std::thread::sleep(REST);
         }
+        Ok(())
+    }
+
+    /// Gives up what is not committed and joins the group anew after a pause; fails when that was of no use before.
+    fn rejoin(&mut self, error: Error) -> Result<(), Error> {
+        self.park(true)?;
+        self.shell.signals.member_fenced();
+        let now = Instant::now();
+        let Some(pause) = self.fences.fenced(now) else { return Err(error) };
+        tracing::warn!(worker = self.index, %error, pause_ms = pause.as_millis(), "fenced: joins again after a pause");
+        while now.elapsed() < pause {
+            std::thread::sleep(PAUSE);
+            self.shell.go_on(self.index, "waiting to join again")?;
+        }
+        let member = Member::join(&self.shell.clients, self.index, &self.plan)?;
+        // Not closed: see `Shell::work`.
+        std::mem::forget(std::mem::replace(&mut self.member, member));
         Ok(())
     }
 
@@ -355,29 +377,46 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Commits, writes the images that are out of date so that the next start replays nothing, and leaves the group.
-    fn finish(mut self) -> Result<(), Error> {
+    /// Leaves the group, so that others take over at once. A static member stays until its session ends.
+    pub(super) fn leave(&self) {
+        if self.shell.kafka.group_instance_id.is_none() {
+            self.member.leave();
+        }
+    }
+
+    /// Commits, and writes the images that are out of date so that the next start replays nothing.
+    fn finish(&mut self) -> Result<(), Error> {
         let started = Instant::now();
         let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
-        if self.member.poll()? == Some(Rebalance::Revoked { lost: true }) {
-            return Ok(());
+        match self.member.poll() {
+            Ok(Some(Rebalance::Revoked { lost: true })) => return Ok(()),
+            // What is not committed is read again.
+            Err(_) if self.member.is_fenced() => return Ok(()),
+            polled => polled.map(drop)?,
         }
         self.commit(ImagesDue::Due)?;
         let partitions: Vec<i32> = self.owned.keys().copied().collect();
         for partition in partitions {
-            let is_dirty = |worker: &Self| {
-                worker.owned.get(&partition).is_some_and(|owned| owned.partition.book().dirty_customers() > 0)
-            };
-            while is_dirty(&self) && started.elapsed() < budget {
-                self.shell.status.beat(self.index, status::now());
-                self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
-            }
+            self.write_images(partition, Some(started + budget))?;
         }
         tracing::info!(
             worker = self.index,
             took_ms = started.elapsed().as_millis(),
             "stopped: everything is committed"
         );
+        Ok(())
+    }
+
+    /// Writes every image of a partition that is out of date, transaction by transaction; begins none after `deadline`.
+    pub(super) fn write_images(&mut self, partition: i32, deadline: Option<Instant>) -> Result<(), Error> {
+        let is_dirty = |worker: &Self| {
+            worker.owned.get(&partition).is_some_and(|owned| owned.partition.book().dirty_customers() > 0)
+        };
+        let is_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+        while is_dirty(self) && is_time() && !self.member.is_fenced() {
+            self.shell.status.beat(self.index, status::now());
+            self.commit_of(&BTreeSet::from([partition]), ImagesDue::All)?;
+        }
         Ok(())
     }
 }

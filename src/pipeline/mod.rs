@@ -5,6 +5,7 @@
 //! `rollback` when it aborted.
 
 mod about;
+mod changes;
 mod forward;
 mod limits;
 pub mod merge;

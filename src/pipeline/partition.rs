@@ -1,15 +1,15 @@
 //! One partition of every input: records in, [`Staged`] out. See the module for the life of a transaction.
 
+use super::changes::{Changes, Published};
 use super::score::{Texts, score};
 use super::staged::{DeadLetter, Keyed, Pending, Staged};
 use super::{Forwarded, Observed, ObservedAlert, Plan, about, limits};
 use crate::codec::encode::Message;
 use crate::codec::{Code, RawRecord, Rejection};
 use crate::engine::{Engine, Input, Limit, Output, Why};
-use crate::journal::{Book, Counters, ImagesDue, Meta, Restored, Restorer};
-use crate::model::{AlertChange, Channel, ExperienceChange, Scored, Timestamp, Touchpoint, hash64};
+use crate::journal::{Book, Counters, ImagesDue, Meta, Recomputed, Restored, Restorer};
+use crate::model::{AlertChange, Channel, Scored, Timestamp, Touchpoint};
 use crate::sentiment::Scorer;
-use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// What became of one record.
@@ -29,13 +29,6 @@ pub enum Fate {
     Repartitioned,
 }
 
-/// What a customer's part of the current transaction comes to on the experience topic.
-#[derive(Debug)]
-enum Published {
-    Change(Box<ExperienceChange>),
-    Gone,
-}
-
 /// All customers of one partition, its books and the transaction in progress.
 #[derive(Debug)]
 pub struct Partition {
@@ -47,9 +40,7 @@ pub struct Partition {
     book: Book,
     outputs: Vec<Output>,
     alerts: Vec<AlertChange>,
-    experience: Vec<(Arc<str>, Published)>,
-    /// Places in `experience` by customer.
-    experience_index: HashTable<usize>,
+    experience: Changes,
     dlq: Vec<DeadLetter>,
     forwarded: Vec<Forwarded>,
     /// Of dead letters and records that go on.
@@ -57,6 +48,8 @@ pub struct Partition {
     inputs: u64,
     observed: Observed,
     experience_muted: bool,
+    /// What a restore found and the first transaction tells.
+    untold: Option<Recomputed>,
     /// Scratch for text scoring.
     texts: Texts,
     /// Scratch for outputs.
@@ -85,7 +78,10 @@ impl Partition {
     /// A partition as restored.
     #[must_use]
     pub fn restored(plan: Arc<Plan>, scorer: Arc<Scorer>, partition: i32, restored: Restored) -> Self {
-        Self::of(plan, scorer, partition, true, restored.engine, restored.book)
+        let mut partition = Self::of(plan, scorer, partition, true, restored.engine, restored.book);
+        partition.untold = restored.recomputed;
+        partition.tell_recomputed();
+        partition
     }
 
     fn of(plan: Arc<Plan>, scorer: Arc<Scorer>, number: i32, journalled: bool, engine: Engine, book: Book) -> Self {
@@ -98,14 +94,14 @@ impl Partition {
             book,
             outputs: Vec::new(),
             alerts: Vec::new(),
-            experience: Vec::new(),
-            experience_index: HashTable::new(),
+            experience: Changes::default(),
             dlq: Vec::new(),
             forwarded: Vec::new(),
             raw_bytes: 0,
             inputs: 0,
             observed: Observed::default(),
             experience_muted: false,
+            untold: None,
             texts: Texts::default(),
             scratch: Vec::new(),
         }
@@ -291,10 +287,12 @@ impl Partition {
                     self.alerts.push(*alert);
                 }
                 Output::Changed(_) if self.experience_muted => {}
-                Output::Changed(change) => self.publish(Arc::clone(&change.customer_id), Published::Change(change)),
+                Output::Changed(change) => {
+                    self.experience.publish(Arc::clone(&change.customer_id), Published::Change(change));
+                }
                 Output::Expired(customer_id) => {
                     self.book.gone(&customer_id);
-                    self.publish(customer_id, Published::Gone);
+                    self.experience.publish(customer_id, Published::Gone);
                 }
                 Output::Late(_) => fate = Fate::Late,
                 Output::Duplicate(_) => fate = Fate::Duplicate,
@@ -309,23 +307,6 @@ impl Partition {
         }
         self.outputs = outputs;
         fate
-    }
-
-    /// Several changes of one customer become one: the first's `before`, the last's everything else.
-    fn publish(&mut self, customer_id: Arc<str>, mut published: Published) {
-        let (hash, experience) = (hash64(customer_id.as_bytes()), &mut self.experience);
-        let is_same = |place: &usize| experience.get(*place).is_some_and(|(known, _)| *known == customer_id);
-        let found = self.experience_index.find(hash, is_same).copied();
-        if let Some((_, before)) = found.and_then(|place| experience.get_mut(place)) {
-            if let (Published::Change(before), Published::Change(change)) = (&*before, &mut published) {
-                change.before = before.before;
-            }
-            *before = published;
-            return;
-        }
-        experience.push((customer_id, published));
-        let hash_of = |place: &usize| experience.get(*place).map_or(0, |(known, _)| hash64(known.as_bytes()));
-        self.experience_index.insert_unique(hash, experience.len() - 1, hash_of);
     }
 
     fn see(&mut self, scored: &Scored<'_>, known: bool) {
@@ -392,7 +373,7 @@ impl Partition {
     /// [`Self::commit`] or [`Self::rollback`].
     pub fn stage(&mut self, due: ImagesDue, staged: &mut Staged) {
         staged.clear();
-        self.observed.indexes.extend(self.experience.iter().filter_map(|(_, published)| match published {
+        self.observed.indexes.extend(self.experience.iter().filter_map(|published| match published {
             Published::Change(change) => Some(change.after.index),
             Published::Gone => None,
         }));
@@ -401,7 +382,7 @@ impl Partition {
             let Message { value, headers } = plan.output.alert(&alert, plan, &mut self.scratch);
             staged.alerts.push(Keyed { key: alert.customer_id, value: Some(value), headers });
         }
-        for (key, published) in self.experience.drain(..) {
+        for (key, published) in self.experience.drain() {
             let (value, headers) = match published {
                 Published::Change(change) => {
                     let Message { value, headers } = plan.output.experience(&change, plan, &mut self.scratch);
@@ -429,6 +410,7 @@ impl Partition {
         self.engine.commit();
         self.book.commit();
         self.forget_transaction();
+        self.untold = None;
     }
 
     /// The transaction was aborted, staged or not: everything is as after the last commit, and the records since then
@@ -437,12 +419,20 @@ impl Partition {
         self.engine.rollback();
         self.book.rollback();
         self.forget_transaction();
+        self.tell_recomputed();
+    }
+
+    /// Begins the first transaction after a restore with what that recomputed.
+    fn tell_recomputed(&mut self) {
+        let Some(Recomputed { outputs, customers }) = self.untold.clone() else { return };
+        self.outputs = outputs;
+        self.drain(None);
+        customers.iter().for_each(|customer_id| self.feed(&Input::Recomputed(customer_id)));
     }
 
     fn forget_transaction(&mut self) {
         self.alerts.clear();
         self.experience.clear();
-        self.experience_index.clear();
         self.dlq.clear();
         self.forwarded.clear();
         self.raw_bytes = 0;

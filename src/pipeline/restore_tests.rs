@@ -3,13 +3,13 @@
 
 use super::*;
 use crate::config::Config;
-use crate::journal::{Checkpoint, ImageKey, ImageRecord, Restorer, Verdict};
+use crate::journal::{Checkpoint, Entries, ImageKey, ImageRecord, Restorer, Verdict, WaysOut};
 use crate::model::{Position, Timestamp};
 use crate::sentiment::Scorer;
 use crate::status::{OpenAlerts, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const START: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -122,7 +122,13 @@ impl Topics {
     }
 
     fn restore(&self, plan: &Arc<Plan>) -> Partition {
+        self.restore_by(plan, WaysOut::default())
+    }
+
+    fn restore_by(&self, plan: &Arc<Plan>, ways_out: WaysOut) -> Partition {
         let mut restorer = Partition::restorer(plan, 0, 99);
+        restorer.allow(ways_out, true);
+        restorer.journal_ends_at(self.next_offset);
         self.feed(&mut restorer).unwrap();
         match restorer.finish(self.metadata.as_deref(), &self.offsets) {
             Verdict::Ready(restored) => Partition::restored(Arc::clone(plan), scorer(), 0, *restored),
@@ -440,6 +446,151 @@ proptest! {
         bytes[at] = byte;
         prop_assert!(!verdict(&plan, &topics).is_empty());
     }
+}
+
+/// The alerts of a transaction, by customer in order.
+fn by_customer(alerts: &[Keyed]) -> BTreeMap<Arc<str>, Vec<Option<Vec<u8>>>> {
+    let mut customers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for alert in alerts {
+        customers.entry(Arc::clone(&alert.key)).or_default().push(alert.value.clone());
+    }
+    customers
+}
+
+const FROM_INPUT: WaysOut = WaysOut { from_input: true, recompute_tail: false };
+const RECOMPUTE_TAIL: WaysOut = WaysOut { from_input: false, recompute_tail: true };
+
+/// Commits what `partition` did, writes it to `topics` and adds its alerts.
+fn close(partition: &mut Partition, due: ImagesDue, topics: &mut Topics, alerts: &mut Vec<Keyed>) {
+    let mut staged = Staged::default();
+    partition.stage(due, &mut staged);
+    let offset = topics.write(&staged);
+    partition.commit();
+    partition.journal_delivered(staged.seq, offset);
+    alerts.append(&mut staged.alerts);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    /// No touchpoint is more than `timer_grace` behind: those may meet a deadline earlier or later than the first time, as in
+    /// another order of arrival.
+    #[test]
+    fn what_the_journal_lost_is_made_up_for_from_the_inputs(
+        steps in vec((0..5_u8, 0..8_u8, 0..6 * HOUR, prop_oneof![4 => Just(0), 1 => 0..=60_000_i64], 0..4_u8), 4..100),
+        range: [prop::sample::Index; 2],
+        compact: bool,
+    ) {
+        let plan = plan("");
+        let (mut now, mut inputs, mut commits) = (START, Vec::new(), BTreeSet::new());
+        for (offset, (customer, kind, after_ms, back_ms, commit)) in (0_i64..).zip(steps) {
+            now += after_ms;
+            let number = usize::try_from(offset).unwrap();
+            inputs.push(Fed::Record { source: 0, offset, at: now, json: touch(number + 1, customer, kind, now - back_ms) });
+            if commit == 0 {
+                commits.insert(number);
+            }
+        }
+        // What was seen does not move the watermark again: the next one does.
+        let (number, offset) = (inputs.len() + 1, i64::try_from(inputs.len()).unwrap());
+        inputs.push(Fed::Record { source: 0, offset, at: now, json: touch(number, 5, 10, now) });
+        let fresh = || Partition::new(Arc::clone(&plan), scorer(), 0, 99, true);
+        let (mut flawless, mut running) = (fresh(), fresh());
+        let (mut topics, mut alerts) = (Topics { offsets: vec![None; 2], ..Topics::default() }, Vec::new());
+        let (mut unused, mut expected) = (Topics::default(), Vec::new());
+        running.start_at(0, 0);
+        close(&mut running, ImagesDue::Due, &mut topics, &mut alerts);
+        for (number, input) in inputs.iter().enumerate() {
+            feed(&mut running, input);
+            feed(&mut flawless, input);
+            if commits.contains(&number) {
+                close(&mut running, ImagesDue::Due, &mut topics, &mut alerts);
+            }
+        }
+        close(&mut flawless, ImagesDue::All, &mut unused, &mut expected);
+        // Some of the journal is lost: its beginning, its end, its middle, all.
+        let mut range = range.map(|index| index.index(topics.journal.len() + 1));
+        range.sort_unstable();
+        topics.journal.drain(range[0]..range[1]);
+        if compact {
+            topics.compact();
+        }
+        let refused = verdict(&plan, &topics);
+        prop_assert!(["Ready", "Gap", "TailLost"].iter().any(|known| refused.starts_with(known)), "{}", refused);
+        let mut restored = topics.restore_by(&plan, FROM_INPUT);
+        close(&mut restored, ImagesDue::Due, &mut topics, &mut alerts);
+        close(&mut restored, ImagesDue::All, &mut topics, &mut alerts);
+        prop_assert!(verdict(&plan, &topics).starts_with("Ready"), "{}", verdict(&plan, &topics));
+        let mut again = topics.restore(&plan);
+        prop_assert_eq!(state(&again), state(&restored));
+        let next = usize::try_from(again.next_offset(0).unwrap()).unwrap();
+        inputs[next..].iter().for_each(|input| feed(&mut again, input));
+        close(&mut again, ImagesDue::All, &mut topics, &mut alerts);
+        for (customer, (one, other)) in state(&again).0.iter().zip(&state(&flawless).0).enumerate() {
+            prop_assert!(one == other, "c{} differs after {}", customer, refused);
+        }
+        prop_assert!(by_customer(&alerts) == by_customer(&expected), "other alerts after {}", refused);
+    }
+}
+
+#[test]
+fn a_tail_of_another_engine_is_refused_or_recomputed_and_told_again() {
+    // What the old engine did not see, the new one does: here, because its configuration had the rule switched off.
+    let (blind, plan) = (plan("[rules.detractor]\nenabled = false"), plan(""));
+    let mut partition = Partition::new(Arc::clone(&blind), scorer(), 0, 5, true);
+    let (mut topics, mut alerts) = (Topics::default(), Vec::new());
+    let mut fed = 0;
+    let mut feed_all = |partition: &mut Partition, touches: &[(u8, u8)]| {
+        for (customer, kind) in touches {
+            fed += 1;
+            let at = START + i64::try_from(fed).unwrap() * 60_000;
+            let offset = i64::try_from(fed).unwrap();
+            feed(partition, &Fed::Record { source: 0, offset, at, json: touch(fed, *customer, *kind, at) });
+        }
+    };
+    // A late delivery is a failure of service, told at once; the bad review after it is not.
+    feed_all(&mut partition, &[(1, 3), (2, 10), (3, 3), (4, 10)]);
+    close(&mut partition, ImagesDue::All, &mut topics, &mut alerts);
+    let opened = alerts.len();
+    // The first one gets an image: it is not of the tail.
+    feed_all(&mut partition, &[(3, 10), (1, 10), (2, 4), (4, 10)]);
+    close(&mut partition, ImagesDue::Due, &mut topics, &mut alerts);
+    assert!(opened > 0 && alerts.len() == opened, "{alerts:?}");
+    let (_, tail) = topics.journal.last_mut().unwrap();
+    let (mut header, _) = Entries::of(tail).unwrap();
+    let mut before = Vec::new();
+    header.encode(&mut before);
+    (header.engine_version, header.config_hash) = (1, plan.config_hash);
+    let mut forged = Vec::new();
+    header.encode(&mut forged);
+    forged.extend_from_slice(&tail[before.len()..]);
+    *tail = forged;
+    assert_eq!(verdict(&plan, &topics), "Engine(1)");
+    let mut restored = topics.restore_by(&plan, RECOMPUTE_TAIL);
+    let mut staged = Staged::default();
+    restored.stage(ImagesDue::Due, &mut staged);
+    restored.rollback();
+    let aborted = std::mem::take(&mut staged.alerts);
+    alerts.clear();
+    close(&mut restored, ImagesDue::Due, &mut topics, &mut alerts);
+    assert_eq!(alerts, aborted, "an abort takes nothing back for good");
+    let told: Vec<serde_json::Value> =
+        alerts.iter().map(|alert| serde_json::from_slice(alert.value.as_ref().unwrap()).unwrap()).collect();
+    let of = |alert: &serde_json::Value| {
+        let text = |name: &str| alert[name].as_str().unwrap_or("-").to_owned();
+        [text("customer_id"), text("kind"), text("phase"), alert["revision"].to_string(), text("reason")].join(" ")
+    };
+    let told: Vec<String> = told.iter().map(of).collect();
+    let expected =
+        ["c2 detractor opened 0 -", "c1 service_failure updated 1 recomputed", "c2 detractor updated 1 recomputed"];
+    assert_eq!(told, expected);
+    // Whoever was told of is done with; the rest of the tail still needs its images.
+    assert_eq!(verdict(&plan, &topics), "Engine(1)");
+    let again = topics.restore_by(&plan, RECOMPUTE_TAIL);
+    assert_eq!(state(&again).0, state(&restored).0);
+    assert_eq!(again.alerts(), [], "nobody is told twice");
+    close(&mut restored, ImagesDue::All, &mut topics, &mut alerts);
+    assert_eq!(verdict(&plan, &topics), "Ready at 4");
+    assert_eq!(state(&topics.restore(&plan)), state(&restored));
 }
 
 /// One for all cases: reading the model takes longer than a case.

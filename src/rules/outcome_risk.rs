@@ -5,7 +5,6 @@
 //! trained. Or it is the log-odds of a card ([`super::card`]), learned from labels; its thresholds are chances. Ends below the
 //! closing threshold, or when the item closes. An outcome may raise `churn_risk` instead.
 
-use super::fixed::logit;
 use super::{Kind, Lifecycle, Reading, Row, Verdict, Words};
 use crate::model::{ItemType, Micro, Severity, TermKind};
 use serde::{Deserialize, Serialize};
@@ -106,12 +105,6 @@ impl Outcome {
     #[must_use]
     pub const fn level(&self, risk: Micro) -> Level {
         Level { figure: "risk", value: risk, open: self.open, close: self.close }
-    }
-
-    /// The log-odds of a card, against the chances that are the outcome's thresholds.
-    #[must_use]
-    pub fn card_level(&self, log_odds: Micro) -> Level {
-        Level { figure: "log_odds", value: log_odds, open: logit(self.open), close: logit(self.close) }
     }
 
     /// Whether it is about items of this type.

@@ -227,6 +227,7 @@ catalogue! {
     Counter config_reloads_total(outcome: RELOADS) "Configurations read again while it ran (SIGHUP)";
     Counter records_lost_total() "Input records that were gone before they were read, with run --accept-gap; those of an aborted transaction count again";
     Counter producer_recreated_total() "Producers thrown away and initialised anew";
+    Counter member_fenced_total() "Members of the group that another one of the same name replaced";
     Counter images_total() "State images and tombstones written";
     Counter journal_bytes_total() "Bytes of journal written";
     Counter restore_records_total() "Images and journal records read back";

@@ -169,6 +169,10 @@ impl Signals for Metrics {
         self.producer_recreated_total().inc();
     }
 
+    fn member_fenced(&self) {
+        self.member_fenced_total().inc();
+    }
+
     fn restored(&self, records: u64, took: Duration) {
         self.restore_records_total().inc_by(records);
         self.restore_duration_seconds().observe(took.as_secs_f64());
@@ -261,6 +265,7 @@ mod tests {
         metrics.transaction(Outcome::Aborted, Duration::from_millis(30));
         metrics.restored(1_000, Duration::from_secs(2));
         metrics.producer_recreated();
+        metrics.member_fenced();
         metrics.lost(3);
         metrics.merge_forced(9);
         let text = metrics.render(&Status::new(0)).expect("valid");
@@ -295,6 +300,7 @@ mod tests {
             "restore_records_total 1000",
             "restore_duration_seconds_sum 2",
             "producer_recreated_total 1",
+            "member_fenced_total 1",
             "records_lost_total 3",
             "merge_forced_total 9",
         ] {

@@ -33,10 +33,12 @@ const READ_DEADLINE: Duration = Duration::from_secs(60);
 const SUPERVISOR: &str = r#"
 java="$1"; libs="$2"; folder="$3"; pid=
 run() { "$java" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$libs/*" "$@" >>"$folder/log" 2>&1 </dev/null; }
+# Kafka reads keys of tokens from nowhere else.
+keys=$(sed -n 's/.*jwks.endpoint.url=//p' "$folder/server.properties")
 while read -r line; do
   case "$line" in
     format) run kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$folder/server.properties" ;;
-    start) "$java" -Xmx512m -XX:+UseSerialGC -cp "$libs/*" kafka.Kafka "$folder/server.properties" >>"$folder/log" 2>&1 </dev/null & pid=$! ;;
+    start) "$java" -Xmx512m -XX:+UseSerialGC "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=$keys" -cp "$libs/*" kafka.Kafka "$folder/server.properties" >>"$folder/log" 2>&1 </dev/null & pid=$! ;;
     KILL) kill -KILL "$pid"; wait "$pid" ;;
   esac
 done

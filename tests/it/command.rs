@@ -1,7 +1,7 @@
 //! Runs the built binary.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -45,4 +45,12 @@ pub(crate) fn touchline_in<S: AsRef<OsStr>>(folder: &Path, arguments: &[S]) -> A
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// What an admin server on this machine answers; nothing while there is none.
+pub(crate) fn get(port: u16, path: &str) -> String {
+    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_or(String::new(), |_| answer)
 }

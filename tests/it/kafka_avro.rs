@@ -1,14 +1,13 @@
 //! Avro on a real Kafka with a real schema registry: three versions of a schema, an outage, unknown ids.
 
 use crate::broker::{self, Isolation, Record, unique, wait_until};
-use crate::command::touchline;
+use crate::command::{get, touchline};
 use crate::registry::Registry;
 use crate::schemas::assert_is;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -84,10 +83,7 @@ impl Case {
 
     /// What the admin server answers; nothing while there is none.
     pub(crate) fn get(&self, path: &str) -> String {
-        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.admin)) else { return String::new() };
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map_or(String::new(), |_| answer)
+        get(self.admin, path)
     }
 
     /// The committed records of one of its output topics.

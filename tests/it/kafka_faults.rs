@@ -2,7 +2,7 @@
 //! instances of one name, an instance that was away.
 
 use crate::broker::{self, Record, wait_until};
-use crate::command::touchline;
+use crate::command::{get, touchline};
 use crate::kafka_real::{PARTITIONS, Scene, lines_of};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,7 +11,7 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Deletes the records of a partition up to `offset`, as retention would.
-fn truncate(scene: &Scene, topic: &str, partition: i32, offset: i64) {
+pub(crate) fn truncate(scene: &Scene, topic: &str, partition: i32, offset: i64) {
     let admin: AdminClient<_> = broker::client(scene.brokers).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
@@ -92,35 +92,56 @@ fn after_a_reset_the_next_start_begins_anew() {
     }
 }
 
-#[test]
-fn a_partition_of_bad_records_stops_at_its_limit_and_resumes_with_nothing_lost() {
+/// A topic turns bad in one partition: that one stops at this limit after so many, says so, and goes on once the limit is
+/// relaxed.
+fn bad_records_stop(limit: &str, rejected: usize, says: &str, relaxed: &str) {
     let mut scene = Scene::new("limit", 4_000);
-    scene.reconfigure("[pipeline]\ndlq_consecutive_max = 50\n");
+    let [port] = broker::free_ports();
+    scene.reconfigure_from("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\""));
+    scene.reconfigure(&format!("[pipeline]\n{limit}\n"));
     let bad: Vec<Record> = (0..400).map(|_| Record::new("one-key", "{")).collect();
     broker::produce(scene.brokers, &scene.inputs[1], &bad);
     scene.simulate(4_000, 2);
+    let drained = || {
+        let letters = scene.lines("dlq");
+        let is_bad = |letter: &&Record| letter.payload.as_deref() == Some(b"{");
+        let of = |partition| letters.iter().filter(is_bad).filter(|letter| letter.partition == partition).count();
+        (0..PARTITIONS).map(of).max().unwrap()
+    };
     let service = scene.start("a");
-    wait_until("the partition to stop", DEADLINE, || service.log().contains("50 records in a row were rejected"));
+    wait_until("the partition to stop", DEADLINE, || service.log().contains(says));
+    wait_until("it to be told", DEADLINE, || get(port, "/metrics").contains("partitions{state=\"stopped\"} 1"));
+    let ready = get(port, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains(says), "{ready}");
     service.stop();
-    let letters = scene.lines("dlq").len();
+    // The others are those that the simulation sends.
+    let first = drained();
+    assert!((rejected - 20..=rejected).contains(&first), "{first} of the 400");
     // Again: the limit holds after a restart, and not one more record is drained.
     let service = scene.start("a");
-    wait_until("the partition to stop again", DEADLINE, || service.log().contains("50 records in a row were rejected"));
+    wait_until("the partition to stop again", DEADLINE, || service.log().contains(says));
     service.stop();
     let (done, all) = scene.progress(&scene.observer());
     assert!(done < all);
-    let (per_partition, mut stopped) = (scene.lines("dlq"), 0);
-    for partition in 0..PARTITIONS {
-        let own = per_partition.iter().filter(|letter| letter.partition == partition);
-        stopped += usize::from(own.filter(|letter| letter.payload.as_deref() == Some(b"{")).count() == 50);
-    }
-    assert_eq!(stopped, 1, "50 of the 400 were drained");
-    assert!(per_partition.len() >= letters);
-    scene.reconfigure_from("dlq_consecutive_max = 50", "dlq_consecutive_max = 1000");
+    assert_eq!(drained(), first, "of the 400");
+    scene.reconfigure_from(limit, relaxed);
     let service = scene.start("a");
     scene.wait_for_share(1, 1);
     service.stop();
     scene.check();
+}
+
+#[test]
+fn bad_records_in_a_row_stop_a_partition_which_resumes_with_nothing_lost() {
+    let says = "50 records in a row were rejected";
+    bad_records_stop("dlq_consecutive_max = 50", 50, says, "dlq_consecutive_max = 1000");
+}
+
+#[test]
+fn a_share_of_bad_records_stops_a_partition_which_resumes_with_nothing_lost() {
+    let says = "of at most 10000 records were rejected";
+    // More than 300 of 10,000.
+    bad_records_stop("dlq_ratio_max = 0.03", 301, says, "dlq_ratio_max = 0.9");
 }
 
 #[test]

@@ -39,6 +39,13 @@ impl Scene {
         scene
     }
 
+    /// The same on a broker of one's own.
+    pub(crate) fn on(brokers: &'static str, name: &str, count: u32) -> Self {
+        let scene = Self::laid_out_on(brokers, name, [PARTITIONS; 4]);
+        scene.simulate(count, 1);
+        scene
+    }
+
     /// Creates the topics.
     pub(crate) fn empty(name: &str) -> Self {
         Self::laid_out(name, [PARTITIONS; 4])
@@ -46,7 +53,10 @@ impl Scene {
 
     /// Creates the topics, the inputs with so many partitions, and those of ours with [`PARTITIONS`].
     pub(crate) fn laid_out(name: &str, counts: [i32; 4]) -> Self {
-        let brokers = broker::shared();
+        Self::laid_out_on(broker::shared(), name, counts)
+    }
+
+    fn laid_out_on(brokers: &'static str, name: &str, counts: [i32; 4]) -> Self {
         let name = unique(name);
         let inputs: Vec<String> =
             ["web", "mobile", "store", "support"].iter().map(|channel| format!("{name}.{channel}")).collect();
@@ -256,6 +266,11 @@ impl Scene {
         self.replay("--journal").0
     }
 
+    /// The alerts that the topics give.
+    pub(crate) fn replay_topics(&self) -> String {
+        self.replay("--topics").0
+    }
+
     /// Replays and answers the alerts and the fates of the summary.
     fn replay(&self, road: &str) -> (String, Vec<(String, i64)>) {
         let answer = touchline(&["replay", road, "--config", &self.config("a")]);
@@ -336,7 +351,7 @@ impl Scene {
     }
 
     /// How many journal entries a restore would replay now.
-    fn tail_entries(&self) -> u64 {
+    pub(crate) fn tail_entries(&self) -> u64 {
         (0..PARTITIONS).map(|partition| self.restore(partition).replayed).sum()
     }
 
@@ -410,7 +425,7 @@ pub(crate) fn lines_of(records: &[Record]) -> String {
 }
 
 /// Alerts of each customer, in order.
-fn by_customer(lines: &str) -> BTreeMap<String, Vec<&str>> {
+pub(crate) fn by_customer(lines: &str) -> BTreeMap<String, Vec<&str>> {
     let mut customers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for line in lines.lines() {
         let alert: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -444,7 +459,8 @@ impl Service {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
-        code.unwrap().code().expect("no exit by a signal")
+        let status = code.unwrap();
+        status.code().unwrap_or_else(|| panic!("it ended by a signal: {status}"))
     }
 
     /// Waits until both workers own their partitions.
@@ -465,7 +481,11 @@ impl Service {
 }
 
 impl Drop for Service {
+    #[expect(clippy::print_stderr, reason = "what a failed test shows")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
         // Already gone in most cases.
         drop(self.child.kill());
         drop(self.child.wait());

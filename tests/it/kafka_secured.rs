@@ -98,16 +98,16 @@ impl Scene {
         assert_eq!(words[1], "--bootstrap-server");
         self.broker.tool(class, &words[3..]);
     }
+}
 
-    /// What `run` says when it cannot go on: in time, with an exit code, without a secret.
-    fn failure(&self, config: &str) -> String {
-        let started = Instant::now();
-        let answer = touchline(&["run", "--config", config]);
-        assert!(started.elapsed() < ERROR_DEADLINE, "{config}: {:?}", started.elapsed());
-        assert_eq!(answer.code, Some(1), "{}", answer.stderr);
-        assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
-        answer.stderr.lines().skip_while(|line| !line.starts_with("touchline: ")).collect::<Vec<_>>().join("\n")
-    }
+/// What `run` says when it cannot go on: in time, with an exit code, without a secret.
+pub(crate) fn failure(config: &str) -> String {
+    let started = Instant::now();
+    let answer = touchline(&["run", "--config", config]);
+    assert!(started.elapsed() < ERROR_DEADLINE, "{config}: {:?}", started.elapsed());
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
+    answer.stderr.lines().skip_while(|line| !line.starts_with("touchline: ")).collect::<Vec<_>>().join("\n")
 }
 
 /// A certificate authority and what it signed; another authority.
@@ -131,7 +131,7 @@ fn certificates(folder: &Path) {
 }
 
 /// A running service and what it logged; killed when dropped.
-struct Service(Child, std::path::PathBuf);
+pub(crate) struct Service(Child, std::path::PathBuf);
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -140,11 +140,11 @@ impl Drop for Service {
     }
 }
 
-fn start(scene: &Scene, config: &str) -> Service {
-    let log = scene.folder.path().join("log");
+/// Starts `run`; it logs into this file.
+pub(crate) fn start(log: &Path, config: &str) -> Service {
     let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
-    command.args(["run", "--config", config]).stdin(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-    Service(command.spawn().unwrap(), log)
+    command.args(["run", "--config", config]).stdin(Stdio::null()).stderr(std::fs::File::create(log).unwrap());
+    Service(command.spawn().unwrap(), log.to_path_buf())
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
         assert_eq!(touchline(&feed).code, Some(0));
     };
     feed("1");
-    let service = start(&scene, &config);
+    let service = start(&scene.folder.path().join("log"), &config);
     let committed =
         |topic| !crate::broker::read(&scene.broker.address, topic, crate::broker::Isolation::Committed).is_empty();
     wait_until("a committed transaction", Duration::from_secs(60), || committed("secured-journal"));
@@ -211,7 +211,7 @@ fn run_works_with_the_printed_rights_and_names_each_one_that_is_missing() {
         let line = format!("{head} --operation {operation} {resource}");
         scene.execute(&(line.replace("--add", "--remove") + " --force"));
         feed(&format!("{}", seed + 2));
-        let said = scene.failure(&config);
+        let said = failure(&config);
         assert!(said.contains(words), "without {operation} {right}: {said}");
         scene.execute(&line);
     }
@@ -227,7 +227,7 @@ fn wrong_credentials_and_certificates_are_named_soon_and_without_a_secret() {
         (scene.scram("expired", 1, "ca.crt", "password"), "how long the brokers' certificate is valid"),
         (scene.configure("silent", "127.0.0.1:1", ""), "see kafka.bootstrap_servers"),
     ] {
-        let said = scene.failure(&config);
+        let said = failure(&config);
         assert!(said.lines().count() == 1 && said.contains(words), "{config}: {said}");
     }
     let at = scene.folder.path().display();

@@ -46,6 +46,9 @@ mod kafka_faults;
 #[cfg(test)]
 mod kafka_formats;
 #[cfg(test)]
+#[cfg(feature = "oauth")]
+mod kafka_oauth;
+#[cfg(test)]
 mod kafka_outputs;
 #[cfg(test)]
 mod kafka_real;
@@ -54,8 +57,14 @@ mod kafka_reload;
 #[cfg(test)]
 mod kafka_repartition;
 #[cfg(test)]
+mod kafka_restore;
+#[cfg(test)]
 #[cfg(feature = "tls")]
 mod kafka_secured;
+#[cfg(test)]
+mod kafka_stops;
+#[cfg(test)]
+mod kafka_ways;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
@@ -72,6 +81,8 @@ mod schemas;
 mod sentiment;
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
