@@ -1,8 +1,8 @@
 //! Text to tokens, in one pass: words, numbers, handles, links, e-mail addresses, emoticons, emoji, punctuation.
 //!
-//! A word is read as sixteen bytes at once: which of them are letters, where it ends, its lower case, whether it is in
-//! capitals and whether a letter is repeated come from whole-number arithmetic on all sixteen, and its hash from one
-//! multiplication. Longer words, other scripts and repeated letters ("soooo") take a slower way to the same kind of
+//! What each byte is, and the text in small letters, [`super::bytes`] finds for all of it first. A word of up to fifteen
+//! bytes is then one load, its length a count of ones, its hash one multiplication. Longer words, other scripts and
+//! repeated letters ("soooo") take a slower way to the same kind of
 //! hash. Text beyond ASCII is first rewritten: typographic quotes and dashes to plain ones, capitals to small letters,
 //! combining marks and variation selectors dropped.
 
