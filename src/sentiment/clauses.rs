@@ -137,16 +137,27 @@ impl Clauses {
         let mut counts = Counts::default();
         let (mut at, count) = (0, tokens.len());
         while let Some(token) = tokens.get(at) {
-            let next = tokens.get(at + 1).map_or_else(Entry::default, |next| next.entry);
-            let starts = token.entry.may_start_idiom(next);
-            if token.is_plain() && !starts {
+            let starts = token.entry.starts_idiom()
+                && tokens.get(at + 1).is_some_and(|next| token.entry.may_start_idiom(next.entry, next.hash));
+            if token.plain && !starts {
                 self.parts.push(Part { weight: WHOLE, negated: negation.is_on(), valence: 0, discounted: false });
-                counts.words += 1;
-                counts.known += i64::from(token.entry.is(role::FUNCTION));
+                counts.words = counts.words.wrapping_add(1);
+                counts.known = counts.known.wrapping_add(i64::from(token.entry.is(role::FUNCTION)));
                 clause.add_plain(token.entry);
                 negation.pass(token.entry);
                 boost.pass();
                 at += 1;
+                continue;
+            }
+            if token.kind != Kind::Word && token.entry.valence == 0 {
+                self.parts.push(negation.mark(token.kind));
+                boost = Boost::default();
+                counts.mark(token);
+                at += 1;
+                if matches!(token.kind, Kind::Stop | Kind::Pause | Kind::Exclamation | Kind::Question) {
+                    clause.question = token.kind == Kind::Question;
+                    clause = self.open(clause, at, usize::from(token.kind != Kind::Pause));
+                }
                 continue;
             }
             let taken = if starts { idiom(tokens.get_mut(at..).unwrap_or_default(), lexicon) } else { 1 };
@@ -167,10 +178,6 @@ impl Clauses {
                 counts.words += 1;
             }
             at += taken;
-            if matches!(token.kind, Kind::Stop | Kind::Pause | Kind::Exclamation | Kind::Question) {
-                clause.question = token.kind == Kind::Question;
-                clause = self.open(clause, at, usize::from(token.kind != Kind::Pause));
-            }
         }
         if clause.start < count {
             self.all.push(Clause { end: count, ..clause });
@@ -244,55 +251,57 @@ fn question(before: &mut [Clause], last: &mut Clause, next: &mut Clause) {
 }
 
 impl Counts {
+    /// A word, or a symbol with a valence. Without a branch: what it is cannot be foreseen.
     #[inline]
     fn add(&mut self, token: &Token) {
-        match token.kind {
-            Kind::Word => {
-                let entry = token.entry;
-                self.words += 1;
-                self.known += i64::from(entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY));
-                self.valued += i64::from(entry.valence != 0);
-                self.capitals += i64::from(token.capitals && token.end - token.start > 2);
-                self.repeated += i64::from(token.repeated);
-                self.plain_negators += i64::from(entry.is(role::NEGATOR) && entry.valence == 0);
-            }
-            Kind::Exclamation => self.exclamations += 1 + i64::from(token.repeated),
-            Kind::Question => self.questions += 1,
-            Kind::Number => self.numbers += 1,
-            Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol | Kind::Stop | Kind::Pause => {}
-        }
+        let (entry, word) = (token.entry, i64::from(token.kind == Kind::Word));
+        let add = |to: &mut i64, condition: bool| *to = to.wrapping_add(word & i64::from(condition));
+        add(&mut self.words, true);
+        add(&mut self.known, entry.is(role::FUNCTION | role::NEGATOR | role::IDENTITY));
+        add(&mut self.valued, entry.valence != 0);
+        add(&mut self.capitals, token.capitals & (token.end > token.start.wrapping_add(2)));
+        add(&mut self.repeated, token.repeated);
+        add(&mut self.plain_negators, entry.is(role::NEGATOR) & (entry.valence == 0));
+    }
+
+    #[inline]
+    fn mark(&mut self, token: &Token) {
+        let is = |kind: Kind| i64::from(token.kind == kind);
+        self.exclamations = self.exclamations.wrapping_add(is(Kind::Exclamation) << i64::from(token.repeated));
+        self.questions = self.questions.wrapping_add(is(Kind::Question));
+        self.numbers = self.numbers.wrapping_add(is(Kind::Number));
     }
 }
 
 impl Clause {
-    /// A word that plays no part but, perhaps, that of a frequent one.
+    /// A word that changes nothing nearby.
     #[inline]
     const fn add_plain(&mut self, entry: Entry) {
-        self.words += 1;
-        self.ellipsis = false;
+        self.words = self.words.wrapping_add(1);
+        self.ellipsis = entry.is(role::AUXILIARY);
         self.roles |= entry.roles;
     }
 
     #[inline]
     fn add(&mut self, token: &Token, part: &Part) {
         let entry = token.entry;
-        self.hits += usize::from(part.valence != 0);
-        self.valence += part.valence;
+        self.hits = self.hits.wrapping_add(usize::from(part.valence != 0));
+        self.valence = self.valence.wrapping_add(part.valence);
         if token.kind != Kind::Word {
             return;
         }
         if self.words == 0 && entry.is(role::YES | role::NEGATOR) {
             self.answer = Some(entry.is(role::YES));
         }
-        self.words += 1;
-        self.ellipsis = entry.is(role::AUXILIARY | role::NEGATOR) || (self.ellipsis && entry.is(role::BOOSTER));
+        self.words = self.words.wrapping_add(1);
+        self.ellipsis = entry.is(role::AUXILIARY | role::NEGATOR) | (self.ellipsis & entry.is(role::BOOSTER));
         if entry.is(role::OPINION) {
             let first_person = self.is(role::FIRST_PERSON);
             self.first_person_opinion |= first_person;
             self.others_opinion |= self.is(role::OTHERS) && !first_person;
         }
         self.roles |= entry.roles;
-        self.negators += usize::from(entry.is(role::NEGATOR));
+        self.negators = self.negators.wrapping_add(usize::from(entry.is(role::NEGATOR)));
     }
 
     const fn is(&self, roles: u16) -> bool {
@@ -350,36 +359,36 @@ impl Negation {
         self.sentence || (self.words > 0 && self.tokens > 0)
     }
 
-    fn end(&mut self, sentence: bool) {
-        self.words = 0;
-        self.sentence &= !sentence;
-    }
-
+    /// A word, or a symbol with a valence.
     #[inline]
     fn part(&mut self, token: &Token, boost: &mut Boost) -> Part {
-        let entry = token.entry;
-        match token.kind {
-            Kind::Word if !entry.is(role::CONTRAST) => {}
-            Kind::Word | Kind::Stop | Kind::Exclamation | Kind::Question => self.end(true),
-            Kind::Pause => self.end(false),
-            Kind::Number | Kind::Handle | Kind::Link | Kind::Email | Kind::Symbol => {}
+        if token.entry.is(role::CONTRAST) {
+            (self.words, self.sentence) = (0, false);
         }
         let negated = self.is_on();
-        let mut valence = boost.apply(token, entry);
-        if negated && valence != 0 {
-            valence = -valence * 3 / 4;
-        }
-        let part = Part { weight: WHOLE, negated, valence, discounted: false };
-        self.advance(token, entry);
-        part
+        let valence = boost.apply(token);
+        let valence = if negated { valence.wrapping_mul(-3) / 4 } else { valence };
+        self.advance(token, token.entry);
+        Part { weight: WHOLE, negated, valence, discounted: false }
     }
 
-    /// Goes past a word that plays no part but, perhaps, that of a frequent one.
+    /// Any other token: the end of a sentence or a pause ends a negation.
+    #[inline]
+    const fn mark(&mut self, kind: Kind) -> Part {
+        let stop = matches!(kind, Kind::Stop | Kind::Exclamation | Kind::Question);
+        if stop || matches!(kind, Kind::Pause) {
+            self.words = 0;
+            self.sentence = self.sentence && !stop;
+        }
+        Part { weight: WHOLE, negated: self.is_on(), valence: 0, discounted: false }
+    }
+
+    /// Goes past a word that changes nothing nearby.
     #[inline]
     const fn pass(&mut self, entry: Entry) {
         self.since = self.since.saturating_add(1);
         self.tokens = self.tokens.saturating_sub(1);
-        self.words = self.words.saturating_sub(if entry.is(role::FUNCTION) { 0 } else { 1 });
+        self.words = self.words.saturating_sub(if entry.is(role::FUNCTION | role::AUXILIARY) { 0 } else { 1 });
     }
 
     #[inline]
@@ -399,9 +408,8 @@ impl Negation {
             self.sentence = true;
         }
         self.tokens = self.tokens.saturating_sub(1);
-        if !entry.is(role::FUNCTION | role::BOOSTER | role::AUXILIARY) {
-            self.words = self.words.saturating_sub(1);
-        }
+        let meant = !entry.is(role::FUNCTION | role::BOOSTER | role::AUXILIARY);
+        self.words = self.words.saturating_sub(u8::from(meant));
     }
 }
 
@@ -420,20 +428,18 @@ impl Boost {
     }
 
     #[inline]
-    fn apply(&mut self, token: &Token, entry: Entry) -> i32 {
-        let valence = entry.hundredths();
-        let mut strength = valence.abs();
-        if valence != 0 {
-            strength += self.last + self.before * 95 / 100;
-            // Of VADER: what capitals add.
-            strength += if token.capitals { 73 } else { 0 };
-            strength += if token.repeated { 40 } else { 0 };
-        }
-        self.before = self.last;
-        self.last = if entry.is(role::BOOSTER) { i32::from(entry.valence) * 4 } else { 0 };
-        if token.kind != Kind::Word {
-            *self = Self::default();
-        }
-        strength.max(0) * valence.signum()
+    fn apply(&mut self, token: &Token) -> i32 {
+        let entry = token.entry;
+        let (value, booster) = (i32::from(entry.valence).wrapping_mul(4), entry.is(role::BOOSTER));
+        let valence = if booster { 0 } else { value };
+        let boosted = self.last.wrapping_add(self.before.wrapping_mul(95) / 100);
+        // Of VADER: what capitals add.
+        let written =
+            i32::from(token.capitals).wrapping_mul(73).wrapping_add(i32::from(token.repeated).wrapping_mul(40));
+        let strength = valence.wrapping_abs().wrapping_add(boosted).wrapping_add(written);
+        let word = token.kind == Kind::Word;
+        self.before = if word { self.last } else { 0 };
+        self.last = if word & booster { value } else { 0 };
+        strength.max(0).wrapping_mul(valence.signum())
     }
 }

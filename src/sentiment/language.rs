@@ -9,10 +9,9 @@ use crate::model::Micro;
 /// Fewer words than this say nothing about a language.
 const WORDS_MIN: i64 = 3;
 
-/// The ISO 639-1 code of a declared language: `en` of `en-GB`, `EN_us`; none when nothing is declared.
-pub(super) fn code(declared: &str) -> Option<String> {
-    let code = declared.split(['-', '_']).next().unwrap_or_default();
-    (!code.is_empty()).then(|| code.to_ascii_lowercase())
+/// The ISO 639-1 code of a declared language: `en` of `en-GB`, `EN` of `EN_us`; none when nothing is declared.
+pub(super) fn code(declared: &str) -> Option<&str> {
+    declared.split(['-', '_']).next().filter(|code| !code.is_empty())
 }
 
 /// Whether a text may not be English: letters beyond ASCII, or none of its words is a frequent English word.

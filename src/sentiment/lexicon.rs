@@ -41,28 +41,65 @@ pub(super) mod role {
 
 /// Longest idiom, in words.
 pub(super) const IDIOM_WORDS_MAX: usize = 4;
-/// Slots of the table, 8 bytes each.
+/// Slots of the table, 8 bytes each, and how many are looked at together.
 const SLOTS: usize = 1 << 15;
+const BUCKET: usize = 4;
+const BUCKETS: usize = SLOTS / BUCKET;
 
 /// What is known of a word. Nothing is known of most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     /// −5 to 5 in 1/25; of a booster, what it adds.
     pub(super) valence: i8,
-    /// Bits: an idiom may begin with this word; it may be the second word of one.
+    /// Bits: which words may follow as the second of an idiom, and the part it plays itself in one.
     pub(super) idiom: u8,
     /// Bits of [`role`].
     pub(super) roles: u16,
 }
 
-const STARTS_IDIOM: u8 = 1;
-const SECOND_OF_IDIOM: u8 = 2;
+/// Words that may follow the first of an idiom are told apart by this many bits.
+const FOLLOWERS: u64 = 5;
+const SECOND: u8 = 1 << 5;
+/// Of several words: an idiom; the beginning of a longer one.
+const IDIOM: u8 = 1 << 6;
+const LONGER: u8 = 1 << 7;
+
+/// The bit of a word that may follow.
+#[inline]
+const fn follower(hash: u64) -> u8 {
+    1 << ((hash >> 32 & 0xffff) % FOLLOWERS)
+}
 
 impl Entry {
-    /// Whether an idiom may begin with this word if that one follows.
+    /// Whether an idiom may begin with this word.
     #[inline]
-    pub(super) const fn may_start_idiom(self, next: Self) -> bool {
-        self.idiom & STARTS_IDIOM != 0 && next.idiom & SECOND_OF_IDIOM != 0
+    pub(super) const fn starts_idiom(self) -> bool {
+        self.idiom & (SECOND - 1) != 0
+    }
+
+    /// Whether an idiom may begin with this word if that one, of this hash, follows.
+    #[inline]
+    pub(super) const fn may_start_idiom(self, next: Self, hash: u64) -> bool {
+        (self.idiom & follower(hash) != 0) & (next.idiom & SECOND != 0)
+    }
+
+    #[inline]
+    const fn bits(self) -> u64 {
+        let [low, high] = self.roles.to_le_bytes();
+        u32::from_le_bytes([self.valence.cast_unsigned(), self.idiom, low, high]) as u64
+    }
+
+    #[inline]
+    const fn of_slot(slot: u64) -> Self {
+        let [valence, idiom, low, high, ..] = slot.to_le_bytes();
+        Self { valence: valence.cast_signed(), idiom, roles: u16::from_le_bytes([low, high]) }
+    }
+
+    /// Whether it has no valence and changes nothing nearby: at most it says what its clause is about.
+    #[inline]
+    pub(super) const fn is_plain(self) -> bool {
+        const ACTS: u16 = role::NEGATOR | role::BOOSTER | role::CONTRAST | role::IDENTITY | role::OPINION | role::YES;
+        (self.roles & ACTS == 0) & (self.valence == 0)
     }
 
     /// Whether it plays one of these parts.
@@ -76,17 +113,14 @@ impl Entry {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Slot {
-    /// Low half of the word's hash; 0 is a free slot.
-    key: u32,
-    entry: Entry,
-}
+/// Slots that lie together and are taken in their order: the low half of a word's hash, above the bits of its [`Entry`].
+/// 0 is a free slot.
+type Bucket = [u64; BUCKET];
 
-/// The table of words.
+/// The table of words. A word is in the first bucket from its place on that had room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lexicon {
-    slots: Box<[Slot]>,
+    buckets: Box<[Bucket]>,
     taken: usize,
 }
 
@@ -127,20 +161,21 @@ fn kinds() -> String {
     KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-const fn key(hash: u64) -> u32 {
-    let low = (hash & 0xffff_ffff) as u32;
+/// The low half; never that of a free slot.
+const fn key(hash: u64) -> u64 {
+    let low = hash & 0xffff_ffff;
     if low == 0 { 1 } else { low }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the top 15 bits")]
+#[expect(clippy::cast_possible_truncation, reason = "the top 13 bits")]
 const fn place(hash: u64) -> usize {
     // The top bits of a 64-bit hash fit.
-    (hash >> (64 - SLOTS.trailing_zeros())) as usize
+    (hash >> (64 - BUCKETS.trailing_zeros())) as usize
 }
 
 impl Default for Lexicon {
     fn default() -> Self {
-        Self { slots: vec![Slot::default(); SLOTS].into_boxed_slice(), taken: 0 }
+        Self { buckets: vec![[0; BUCKET]; BUCKETS].into_boxed_slice(), taken: 0 }
     }
 }
 
@@ -173,28 +208,37 @@ impl Lexicon {
 
     fn add(&mut self, word: &str, valence: i8, role: u16) -> Result<(), LexiconError> {
         let (first, whole) = hash_phrase(word);
-        if let Some(second) = word.split(' ').nth(1) {
-            self.slot(first)?.entry.idiom |= STARTS_IDIOM;
-            self.slot(hash_word(second.as_bytes()))?.entry.idiom |= SECOND_OF_IDIOM;
+        let mut idiom = 0;
+        if let Some(second) = word.split(' ').nth(1).map(|second| hash_word(second.as_bytes())) {
+            self.change(first, |entry| entry.idiom |= follower(second))?;
+            self.change(second, |entry| entry.idiom |= SECOND)?;
+            for (end, _) in word.match_indices(' ').skip(1) {
+                let beginning = hash_phrase(word.get(..end).unwrap_or_default()).1;
+                self.change(beginning, |entry| entry.idiom |= LONGER)?;
+            }
+            idiom = IDIOM;
         }
-        let entry = &mut self.slot(whole)?.entry;
-        entry.roles |= role;
-        if role == 0 || role == role::BOOSTER || valence != 0 {
-            entry.valence = valence;
-        }
-        Ok(())
+        self.change(whole, |entry| {
+            entry.idiom |= idiom;
+            entry.roles |= role;
+            if role == 0 || role == role::BOOSTER || valence != 0 {
+                entry.valence = valence;
+            }
+        })
     }
 
-    /// The slot of a word, taken if it was free.
-    fn slot(&mut self, hash: u64) -> Result<&mut Slot, LexiconError> {
-        let mut at = place(hash);
-        while self.slots.get(at).is_some_and(|slot| slot.key != 0 && slot.key != key(hash)) {
-            at = (at + 1) % SLOTS;
-        }
-        let slot = self.slots.get_mut(at).filter(|_| self.taken < SLOTS / 2).ok_or(LexiconError::Full)?;
-        self.taken += usize::from(slot.key == 0);
-        slot.key = key(hash);
-        Ok(slot)
+    /// Changes what is known of a word; it takes a slot if it had none.
+    fn change(&mut self, hash: u64, change: impl FnOnce(&mut Entry)) -> Result<(), LexiconError> {
+        let places = (place(hash)..BUCKETS).chain(0..place(hash));
+        let fits = |slot: &u64| *slot == 0 || slot >> 32 == key(hash);
+        let at = places.into_iter().find(|at| self.buckets.get(*at).is_some_and(|bucket| bucket.iter().any(fits)));
+        let bucket = at.and_then(|at| self.buckets.get_mut(at)).filter(|_| self.taken < SLOTS / 2);
+        let slot = bucket.and_then(|bucket| bucket.iter_mut().find(|slot| fits(slot))).ok_or(LexiconError::Full)?;
+        self.taken += usize::from(*slot == 0);
+        let mut entry = Entry::of_slot(*slot);
+        change(&mut entry);
+        *slot = (key(hash) << 32) | entry.bits();
+        Ok(())
     }
 
     /// What is known of a word.
@@ -202,25 +246,32 @@ impl Lexicon {
     pub(super) fn entry(&self, hash: u64) -> Entry {
         let key = key(hash);
         let mut at = place(hash);
-        loop {
-            match self.slots.get(at) {
-                Some(slot) if slot.key == key => return slot.entry,
-                Some(slot) if slot.key != 0 => at = (at + 1) % SLOTS,
-                _ => return Entry::default(),
+        while let Some(bucket) = self.buckets.get(at) {
+            // All of them without a branch, as which it is cannot be foreseen: of the word's own, nothing is left of the
+            // key, so it is the least.
+            let least = bucket.iter().fold(u64::MAX, |least, slot| least.min(slot ^ (key << 32)));
+            let found = least >> 32 == 0;
+            // Hardly a word is in a later bucket.
+            if found || bucket.last().is_none_or(|slot| *slot == 0) {
+                return if found { Entry::of_slot(least) } else { Entry::default() };
             }
+            at = (at + 1) % BUCKETS;
         }
+        Entry::default()
     }
 
     /// The longest idiom that begins with the first of these words: its entry and its length in words.
-    pub(super) fn idiom(&self, hashes: impl Iterator<Item = u64>) -> Option<(Entry, usize)> {
+    pub(super) fn idiom(&self, mut hashes: impl Iterator<Item = u64>) -> Option<(Entry, usize)> {
         let mut found = None;
-        let mut whole = None;
-        for (words, hash) in (1..=IDIOM_WORDS_MAX).zip(hashes) {
-            let chained = whole.map_or(hash, |before| chain(before, hash));
-            whole = Some(chained);
-            let entry = if words > 1 { self.entry(chained) } else { Entry::default() };
-            if entry.valence != 0 || entry.roles != 0 {
+        let mut whole = hashes.next()?;
+        for (words, hash) in (2..=IDIOM_WORDS_MAX).zip(hashes) {
+            whole = chain(whole, hash);
+            let entry = self.entry(whole);
+            if entry.idiom & IDIOM != 0 {
                 found = Some((entry, words));
+            }
+            if entry.idiom & LONGER == 0 {
+                break;
             }
         }
         found
@@ -228,15 +279,15 @@ impl Lexicon {
 
     /// The taken slots: place, key, entry.
     pub(super) fn slots(&self) -> impl Iterator<Item = (usize, u32, Entry)> + '_ {
-        let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.key != 0);
-        taken.map(|(at, slot)| (at, slot.key, slot.entry))
+        let taken = self.buckets.as_flattened().iter().enumerate().filter(|(_, slot)| **slot != 0);
+        taken.map(|(at, slot)| (at, (slot >> 32) as u32, Entry::of_slot(*slot)))
     }
 
     /// The table of these slots; none when one lies outside or the table is too full to find an end.
     pub(super) fn of_slots(slots: impl Iterator<Item = (usize, u32, Entry)>) -> Option<Self> {
         let mut lexicon = Self::default();
         for (at, key, entry) in slots {
-            *lexicon.slots.get_mut(at)? = Slot { key, entry };
+            *lexicon.buckets.as_flattened_mut().get_mut(at)? = (u64::from(key) << 32) | entry.bits();
             lexicon.taken += 1;
         }
         (lexicon.taken <= SLOTS / 2).then_some(lexicon)
@@ -260,8 +311,11 @@ mod tests {
         let words = |text: &str| text.split(' ').map(|word| hash_word(word.as_bytes())).collect::<Vec<_>>();
         assert_eq!(lexicon.idiom(words("can't wait to see").into_iter()).map(|(_, words)| words), Some(3));
         assert_eq!(lexicon.idiom(words("can't see").into_iter()), None);
-        let entry = |word: &str| lexicon.entry(hash_word(word.as_bytes()));
-        assert!(entry("can't").may_start_idiom(entry("wait")) && !entry("can't").may_start_idiom(entry("good")));
+        let may_start = |word: &str, next: &str| {
+            let [word, next] = [word, next].map(|word| hash_word(word.as_bytes()));
+            lexicon.entry(word).may_start_idiom(lexicon.entry(next), next)
+        };
+        assert!(may_start("can't", "wait") && !may_start("can't", "good"));
         assert_eq!(Lexicon::of_slots(lexicon.slots()), Some(lexicon));
     }
 

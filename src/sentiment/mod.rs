@@ -12,6 +12,7 @@
 //! Limits: one sentence's worth of context and no knowledge of the world; texts beyond 2 KiB are known by their first
 //! and last KiB; a language without a model is scored by emoji, emoticons and exclamation marks alone, with low confidence.
 
+mod bytes;
 mod clauses;
 mod features;
 mod fixed;
@@ -103,10 +104,11 @@ impl Scorer {
 
     /// The model a text is for; its tokens are in `scratch`.
     fn read(&self, text: &str, declared: Option<&str>, scratch: &mut Scratch) -> Option<&Model> {
-        let of = |language: &str| self.models.iter().find(|model| model.description.language == language);
+        let of =
+            |language: &str| self.models.iter().find(|model| model.description.language.eq_ignore_ascii_case(language));
         let first = self.models.first()?;
         if let Some(declared) = declared.and_then(language::code) {
-            let model = of(&declared);
+            let model = of(declared);
             scratch.read(text, &model.unwrap_or(first).lexicon);
             return model;
         }

@@ -8,7 +8,7 @@ use super::table::{Numbers, Rows, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const MAGIC: &str = "touchline sentiment model 2";
+const MAGIC: &str = "touchline sentiment model 3";
 const SLOT_BYTES: usize = 10;
 /// No number of a description is larger: then no sum overflows.
 pub(super) const LARGEST: i64 = 1 << 26;
@@ -99,6 +99,8 @@ pub struct Model {
     /// How often the base's texts hold each row, as [`super::overlay::rounded_count`] has it.
     pub(super) counts: Box<[u8]>,
     pub(super) overlay: Option<Overlay>,
+    calibrations: Calibrations,
+    overlay_calibrations: Calibrations,
 }
 
 impl Model {
@@ -163,7 +165,10 @@ impl Model {
             (None, None) => None,
             _ => return None,
         };
-        Some(Self { description, lexicon, table, counts, overlay })
+        let calibrations = Calibrations::of_description(Some(&description.calibrations), None);
+        let overlay_calibrations =
+            Calibrations::of_description(overlaid.map(|own| &own.calibrations), Some(&calibrations));
+        Some(Self { description, lexicon, table, counts, overlay, calibrations, overlay_calibrations })
     }
 
     /// The model as a file.
@@ -186,16 +191,40 @@ impl Model {
 
     /// The base's calibration of a channel, or its general one.
     pub(super) fn calibration(&self, channel: &str) -> Calibration {
-        let calibrations = &self.description.calibrations;
-        let unknown = Calibration { sharpness: super::fixed::ONE, prior: [0, 0] };
-        calibrations.get(channel).or_else(|| calibrations.get("")).copied().unwrap_or(unknown)
+        self.calibrations.of(channel)
     }
 
     /// The overlay's calibration of a channel, or its general one, or the base's.
     pub(super) fn overlay_calibration(&self, channel: &str) -> Calibration {
-        let calibrations = self.description.overlay.as_ref().map(|overlay| &overlay.calibrations);
-        let found = calibrations.and_then(|known| known.get(channel).or_else(|| known.get("")));
-        found.copied().unwrap_or_else(|| self.calibration(channel))
+        self.overlay_calibrations.of(channel)
+    }
+}
+
+/// Calibrations as they are looked up, for every text.
+#[derive(Debug, Clone, PartialEq)]
+struct Calibrations {
+    /// Of every other channel. It is not among the rest under an empty name: to compare with an empty string, which has no
+    /// address, takes a processor longer than to read ten words.
+    general: Calibration,
+    channels: Vec<(String, Calibration)>,
+}
+
+impl Calibrations {
+    /// Of a description; where it has nothing, `other` has.
+    fn of_description(known: Option<&BTreeMap<String, Calibration>>, other: Option<&Self>) -> Self {
+        let unknown = Calibration { sharpness: super::fixed::ONE, prior: [0, 0] };
+        let general = known.and_then(|known| known.get("")).copied();
+        let channels = known.into_iter().flatten().filter(|(channel, _)| !channel.is_empty());
+        let mut channels: Vec<_> = channels.map(|(channel, calibration)| (channel.clone(), *calibration)).collect();
+        if general.is_none() {
+            channels.extend(other.into_iter().flat_map(|other| &other.channels).cloned());
+        }
+        Self { general: general.or(other.map(|other| other.general)).unwrap_or(unknown), channels }
+    }
+
+    fn of(&self, channel: &str) -> Calibration {
+        let found = self.channels.iter().find(|(known, _)| known == channel);
+        found.map_or(self.general, |(_, calibration)| *calibration)
     }
 }
 

@@ -1,19 +1,18 @@
 //! Text to tokens, in one pass: words, numbers, handles, links, e-mail addresses, emoticons, emoji, punctuation.
 //!
-//! A word is read as sixteen bytes at once: which of them are letters, where it ends, its lower case, whether it is in
-//! capitals and whether a letter is repeated come from whole-number arithmetic on all sixteen, and its hash from one
-//! multiplication. Longer words, other scripts and repeated letters ("soooo") take a slower way to the same kind of
+//! What each byte is, and the text in small letters, [`super::bytes`] finds for all of it first. A word of up to fifteen
+//! bytes is then one load, its length a count of ones, its hash one multiplication. Longer words, other scripts and
+//! repeated letters ("soooo") take a slower way to the same kind of
 //! hash. Text beyond ASCII is first rewritten: typographic quotes and dashes to plain ones, capitals to small letters,
 //! combining marks and variation selectors dropped.
 
-use super::hash::{IDENTITY_HASH, hash_16, hash_word, low, placeholder};
+use super::bytes::Bytes;
+use super::hash::{IDENTITY_HASH, hash_16, hash_word, placeholder};
 use super::lexicon::{Entry, Lexicon, role};
 use super::spelled::Spelled;
 
 /// More tokens than this are not looked at.
 pub(super) const TOKENS_MAX: usize = 512;
-/// Bytes that may be read beyond the end of the text.
-const PADDING: usize = 32;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,85 +47,35 @@ pub(super) struct Token {
     pub(super) capitals: bool,
     /// A letter three times in a row, or a run of a symbol.
     pub(super) repeated: bool,
-}
-
-impl Token {
-    /// Whether it is a word that plays no part but, perhaps, that of a frequent one.
-    #[inline]
-    pub(super) fn is_plain(&self) -> bool {
-        let plain = self.entry.roles & !role::FUNCTION == 0 && self.entry.valence == 0;
-        plain && self.kind == Kind::Word && !self.capitals && !self.repeated
-    }
+    /// A word that changes nothing nearby, and written as usual.
+    pub(super) plain: bool,
 }
 
 /// The tokens of a text, and the text as they know it. Kept between texts: nothing is allocated once it has grown.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    text: Vec<u8>,
+    text: Bytes,
     pub(super) all: Vec<Token>,
 }
 
-/// The beginning of a text as a word.
-struct Read {
-    /// In small letters, nothing beyond its end.
-    lower: u128,
-    length: usize,
-    capitals: bool,
-    repeated: bool,
-}
-
-/// Reads a word from as many bytes as fit a whole number, all of them at once: in the results of comparisons the high bit
-/// of a byte says yes. A length of all bytes means that the word may go on.
-macro_rules! reader {
-    ($name:ident, $whole:ty, $bytes:literal) => {
-        #[inline]
-        #[expect(clippy::indexing_slicing, reason = "a length is at most the number of bytes")]
-        const fn $name(bytes: $whole) -> Read {
-            const fn every(byte: u8) -> $whole {
-                <$whole>::from_le_bytes([byte; $bytes])
-            }
-            const HIGH: $whole = every(0x80);
-            const KEPT: [$whole; $bytes + 1] = {
-                let mut kept = [<$whole>::MAX; $bytes + 1];
-                let mut length = 0;
-                while length < $bytes {
-                    kept[length] = (1 << (8 * length)) - 1;
-                    length += 1;
-                }
-                kept
-            };
-            let ascii = !bytes & HIGH;
-            let plain = bytes & !HIGH;
-            let folded = plain | every(0x20);
-            let letters = folded.wrapping_add(every(0x80 - b'a')) & !folded.wrapping_add(every(0x7f - b'z')) & ascii;
-            let digits = plain.wrapping_add(every(0x80 - b'0')) & !plain.wrapping_add(every(0x7f - b'9'));
-            let apostrophes = !(plain ^ every(b'\'')).wrapping_add(every(0x7f));
-            let inside = letters | ((digits | apostrophes) & ascii);
-            let length = ((!inside & HIGH).trailing_zeros() / 8) as usize;
-            let kept = KEPT[length];
-            let letters = letters & kept;
-            let lower = (bytes | (letters >> 2)) & kept;
-            let small = letters & (bytes << 2);
-            // Where a byte equals its right neighbour; then where two neighbours do.
-            let differ = lower ^ (lower >> 8);
-            let equal = !((differ & !HIGH).wrapping_add(!HIGH) | differ) & letters;
-            Read {
-                lower: lower as u128,
-                length,
-                capitals: small == 0 && letters & (letters >> 8) != 0,
-                repeated: equal & (equal >> 8) & (letters >> 16) != 0,
-            }
+/// What a word has of each number of bytes: the first so many bytes of sixteen.
+static KEPT: [u128; 16] = {
+    let mut kept = [0; 16];
+    let mut length = 1;
+    while length < 16 {
+        #[expect(clippy::indexing_slicing, reason = "const code; the index is below the length")]
+        {
+            kept[length] = (1 << (8 * length)) - 1;
         }
-    };
-}
-reader!(eight, u64, 8);
-reader!(sixteen, u128, 16);
+        length += 1;
+    }
+    kept
+};
 
-/// How a byte begins a token.
+/// How a byte that is no letter begins a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     Blank,
-    Letter,
     Digit,
     Handle,
     Mark,
@@ -150,7 +99,6 @@ const fn starts() -> [Start; 256] {
         #[expect(clippy::indexing_slicing, reason = "const code; the index is below the length")]
         {
             table[byte] = match table_byte(byte) {
-                b'a'..=b'z' | b'A'..=b'Z' => Start::Letter,
                 b'0'..=b'9' => Start::Digit,
                 b'@' => Start::Handle,
                 b'!' | b'?' => Start::Mark,
@@ -169,24 +117,21 @@ impl Tokens {
     /// Cuts a text into tokens; of a very long one, the first [`TOKENS_MAX`].
     pub(super) fn read(&mut self, text: &str, lexicon: &Lexicon) {
         self.all.clear();
-        self.text.clear();
-        if text.is_ascii() {
-            self.text.extend_from_slice(text.as_bytes());
-        } else {
-            rewrite(text, &mut self.text);
-        }
-        let end = self.text.len();
-        self.text.resize(end + PADDING, 0);
-        let mut cutter = Cutter { text: &self.text, end, lexicon, out: &mut self.all };
+        let ascii = text.is_ascii();
+        self.text.read(|out| if ascii { out.extend_from_slice(text.as_bytes()) } else { rewrite(text, out) });
+        let end = self.text.end();
+        let mut cutter = Cutter { text: &self.text, lexicon, out: &mut self.all };
         let mut at = 0;
         while at < end && cutter.out.len() < TOKENS_MAX {
             at = cutter.next(at);
+            // Most tokens are followed by one blank.
+            at += usize::from(self.text.at(at) == b' ');
         }
     }
 
     /// The text of a token.
     pub(super) fn text_of(&self, token: &Token) -> &str {
-        let bytes = self.text.get(token.start as usize..token.end as usize);
+        let bytes = self.text.get(token.start as usize, token.end as usize);
         bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
@@ -224,9 +169,7 @@ fn rewrite(text: &str, out: &mut Vec<u8>) {
 }
 
 struct Cutter<'t> {
-    /// With [`PADDING`] zero bytes at its end.
-    text: &'t [u8],
-    end: usize,
+    text: &'t Bytes,
     lexicon: &'t Lexicon,
     out: &'t mut Vec<Token>,
 }
@@ -234,25 +177,18 @@ struct Cutter<'t> {
 impl Cutter<'_> {
     #[inline]
     fn byte(&self, at: usize) -> u8 {
-        self.text.get(at).copied().unwrap_or_default()
+        self.text.at(at)
     }
 
-    #[inline]
-    fn bytes_16(&self, at: usize) -> u128 {
-        let bytes = self.text.get(at..at + 16).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-        bytes.map(u128::from_le_bytes).unwrap_or_default()
-    }
-
-    fn start(&self, at: usize) -> Start {
-        STARTS.get(usize::from(self.byte(at))).copied().unwrap_or(Start::Blank)
-    }
-
-    /// Takes the token at a place, and says where the next may begin.
+    /// Takes the token at a place, and says where it ends.
     #[inline]
     fn next(&mut self, at: usize) -> usize {
-        match self.start(at) {
+        let byte = self.byte(at);
+        if byte.is_ascii_alphabetic() {
+            return self.word(at);
+        }
+        match STARTS.get(usize::from(byte)).copied().unwrap_or(Start::Blank) {
             Start::Blank => at + 1,
-            Start::Letter => self.word(at),
             Start::Digit => self.number(at),
             Start::Handle => self.handle(at),
             Start::Wide => self.wide(at),
@@ -263,7 +199,7 @@ impl Cutter<'_> {
 
     fn push(&mut self, kind: Kind, start: usize, end: usize, hash: u64, entry: Entry) -> usize {
         let (start, until) = (narrow(start), narrow(end));
-        self.out.push(Token { hash, entry, start, end: until, kind, capitals: false, repeated: false });
+        self.out.push(Token { hash, entry, start, end: until, kind, capitals: false, repeated: false, plain: false });
         end
     }
 
@@ -274,24 +210,20 @@ impl Cutter<'_> {
 
     #[inline]
     fn word(&mut self, at: usize) -> usize {
-        let bytes = self.bytes_16(at);
-        let mut word = eight(low(bytes));
-        if word.length == 8 {
-            word = sixteen(bytes);
-        }
-        let end = at + word.length;
+        let length = self.text.word(at);
+        let end = at + length;
         let next = self.byte(end);
         let joined = matches!(next, b':' | b'@' | b'.') && self.byte(end + 1) > b' ';
-        if word.length == 16 || word.repeated || next >= 0x80 || joined || self.byte(end - 1) == b'\'' {
+        let Some(kept) = KEPT.get(length) else { return self.unusual_word(at, end) };
+        if joined || next >= 0x80 || self.text.repeats(at, length) || self.byte(end - 1) == b'\'' {
             return self.unusual_word(at, end);
         }
-        let hash = hash_16(word.lower, 0);
-        self.push_word(at, end, hash, word.capitals, false);
-        // Most words are followed by one blank.
-        end + usize::from(next == b' ')
+        let lower = self.text.sixteen(at) & kept;
+        self.push_word(at, end, hash_16(lower, 0), self.text.in_capitals(at, lower, *kept), false);
+        end
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_word(&mut self, start: usize, end: usize, mut hash: u64, capitals: bool, repeated: bool) {
         let mut entry = self.lexicon.entry(hash);
         if entry.is(role::IDENTITY) {
@@ -303,14 +235,15 @@ impl Cutter<'_> {
             (hash, entry.valence) = (IDENTITY_HASH, 0);
         }
         let (start, end) = (narrow(start), narrow(end));
-        self.out.push(Token { hash, entry, start, end, kind: Kind::Word, capitals, repeated });
+        let plain = entry.is_plain() & !capitals & !repeated;
+        self.out.push(Token { hash, entry, start, end, kind: Kind::Word, capitals, repeated, plain });
     }
 
     /// A word that ends at `end` if it is none of: a link, an address, one of other scripts, of repeated letters or of
     /// more than fifteen bytes.
     #[cold]
     fn unusual_word(&mut self, at: usize, end: usize) -> usize {
-        let rest = self.text.get(at..self.end).unwrap_or_default();
+        let rest = self.text.get(at, usize::MAX).unwrap_or_default();
         let until_blank = rest.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
         let piece = rest.get(..until_blank).unwrap_or_default();
         let begins = |what: &[u8]| piece.get(..what.len()).is_some_and(|piece| piece.eq_ignore_ascii_case(what));
@@ -329,12 +262,12 @@ impl Cutter<'_> {
     fn spelled_word(&mut self, at: usize) -> usize {
         let mut word = Spelled::default();
         let mut end = at;
-        while end < self.end {
+        while end < self.text.end() {
             let (bytes, inside) = self.letter(end);
             if !inside {
                 break;
             }
-            word.take(self.text.get(end..end + bytes).unwrap_or_default());
+            word.take(self.text.get(end, end + bytes).unwrap_or_default());
             end += bytes;
         }
         while end > at && self.byte(end - 1) == b'\'' {
@@ -365,7 +298,7 @@ impl Cutter<'_> {
     }
 
     fn wide_char(&self, at: usize) -> Option<char> {
-        let bytes = self.text.get(at..(at + 4).min(self.end))?;
+        let bytes = self.text.get(at, at + 4)?;
         (1..=bytes.len()).find_map(|length| std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next())
     }
 
@@ -376,9 +309,9 @@ impl Cutter<'_> {
             return self.spelled_word(at);
         }
         let length = letter.len_utf8();
-        let one = self.text.get(at..at + length).unwrap_or_default();
+        let one = self.text.get(at, at + length).unwrap_or_default();
         let mut end = at + length;
-        while self.text.get(end..end + length) == Some(one) {
+        while self.text.get(end, end + length) == Some(one) {
             end += length;
         }
         let hash = hash_word(one);
@@ -457,7 +390,7 @@ impl Cutter<'_> {
             return None;
         }
         let (length, entry, hash) = (2..=5).rev().find_map(|length| {
-            let bytes = self.text.get(at..(at + length).min(self.end)).filter(|bytes| bytes.len() == length)?;
+            let bytes = self.text.get(at, at + length).filter(|bytes| bytes.len() == length)?;
             let hash = hash_word(&bytes.to_ascii_lowercase());
             let entry = self.lexicon.entry(hash);
             (entry != Entry::default()).then_some((length, entry, hash))

@@ -108,10 +108,10 @@ fn read(label: &str) -> Option<(Scale, f64, [f64; CLASSES])> {
     (-4.0..=4.0).contains(&value).then(|| (Scale::Valence, value, of_valence(value)))
 }
 
-/// Probabilities of the classes for a mean valence: how raters spread around it, by logistic curves with the
-/// thresholds at ± 0.6 of a point.
+/// Probabilities of the classes for a mean valence: logistic curves with the thresholds at ± 0.6 of a point. Steeper than
+/// raters spread (1.6): by cross-validation other sets gain and confidence is truer.
 fn of_valence(valence: f64) -> [f64; CLASSES] {
-    const SLOPE: f64 = 1.6;
+    const SLOPE: f64 = 3.0;
     const THRESHOLD: f64 = 0.6;
     let above = |distance: f64| 1.0 / (1.0 + exp(-SLOPE * distance));
     let (positive, negative) = (above(valence - THRESHOLD), above(-valence - THRESHOLD));
