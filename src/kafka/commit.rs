@@ -103,7 +103,7 @@ impl Worker<'_> {
                 metadata: &staged.metadata,
             })
             .collect();
-        transactions.commit(&positions, self.member.group_metadata().as_ref())
+        transactions.commit(&positions, self.member.group_metadata())
     }
 
     /// The offsets to commit, by topic and partition.

@@ -23,11 +23,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one attempt of `init_transactions` or of sending offsets may take before others get their turn.
@@ -137,7 +137,7 @@ impl ProducerContext for Context {
 
 /// The producer and the rules of its use.
 pub(super) struct Transactions {
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
     timeout: Duration,
     doubt_after: Duration,
 }
@@ -166,7 +166,7 @@ impl Transactions {
         loop {
             proceed()?;
             match producer.init_transactions(ATTEMPT) {
-                Ok(()) => return Ok(Self { producer, timeout, doubt_after }),
+                Ok(()) => return Ok(Self { producer: Arc::new(producer), timeout, doubt_after }),
                 Err(error) if class(&error) == Class::Retriable && Instant::now() < deadline => {
                     tracing::info!(%error, "initialising transactions takes longer");
                 }
@@ -223,7 +223,7 @@ impl Transactions {
     }
 
     /// Delivers everything, adds the offsets and commits; or aborts what can be aborted.
-    pub(super) fn commit(&self, positions: &[Positions<'_>], group: Option<&ConsumerGroupMetadata>) -> Ended {
+    pub(super) fn commit(&self, positions: &[Positions<'_>], group: Option<ConsumerGroupMetadata>) -> Ended {
         let Some(group) = group else { return self.abort("this member is not in the group") };
         if let Err(ended) = self.pump() {
             return ended;
@@ -232,15 +232,40 @@ impl Transactions {
             Ok(offsets) => offsets,
             Err(error) => return self.abort(&format!("listing offsets: {error}")),
         };
-        let deadline = Instant::now() + self.timeout;
-        while let Err(error) = self.producer.send_offsets_to_transaction(&offsets, group, ATTEMPT) {
-            match class(&error) {
-                Class::Retriable if Instant::now() < deadline => {}
-                Class::Retriable | Class::Abort => return self.abort(&format!("sending offsets: {error}")),
-                Class::Recreate => return Ended::Doubt(format!("sending offsets: {error}")),
-            }
+        if let Err(ended) = self.add(offsets, group) {
+            return ended;
         }
-        self.end("committing", Ended::Committed, |producer| producer.commit_transaction(Timeout::Never))
+        self.end("committing", Ended::Committed, BaseProducer::commit_transaction)
+    }
+
+    /// Adds the offsets to the transaction, by a thread of its own: the client waits for an absent group coordinator beyond
+    /// every time limit.
+    fn add(&self, offsets: TopicPartitionList, group: ConsumerGroupMetadata) -> Result<(), Ended> {
+        let (answer, answered) = sync_channel(1);
+        let producer = Arc::clone(&self.producer);
+        let deadline = Instant::now() + self.timeout;
+        let add = move || {
+            let result = loop {
+                match producer.send_offsets_to_transaction(&offsets, &group, ATTEMPT) {
+                    Err(error) if class(&error) == Class::Retriable && Instant::now() < deadline => {}
+                    result => break result,
+                }
+            };
+            drop(producer);
+            // Nobody listens any more when it took too long.
+            drop(answer.send(result));
+        };
+        if let Err(error) = std::thread::Builder::new().name("add-offsets".to_owned()).spawn(add) {
+            return Err(self.abort(&format!("starting a thread to send offsets: {error}")));
+        }
+        match answered.recv_timeout(self.timeout) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if class(&error) == Class::Recreate => {
+                Err(Ended::Doubt(format!("sending offsets: {error}")))
+            }
+            Ok(Err(error)) => Err(self.abort(&format!("sending offsets: {error}"))),
+            Err(_) => Err(Ended::Doubt(format!("sending offsets: no answer within {} ms", self.timeout.as_millis()))),
+        }
     }
 
     /// Gives the transaction up. With records still on their way an abort would only wait for them, so they are thrown
@@ -250,17 +275,23 @@ impl Transactions {
         if let Err(error) = self.producer.flush(PURGE) {
             tracing::debug!(%error, "clearing a producer before an abort");
         }
-        self.end(why, Ended::Aborted(why.to_owned()), |producer| producer.abort_transaction(Timeout::Never))
+        self.end(why, Ended::Aborted(why.to_owned()), BaseProducer::abort_transaction)
     }
 
-    /// The last step of a transaction, and whether its answer can be trusted.
-    fn end(&self, what: &str, ended: Ended, step: impl Fn(&BaseProducer<Context>) -> Result<(), KafkaError>) -> Ended {
+    /// The last step of a transaction, and whether its answer can be trusted. Without a time limit of its own the client
+    /// would wait for an absent broker for ever.
+    fn end(
+        &self,
+        what: &str,
+        ended: Ended,
+        step: fn(&BaseProducer<Context>, Duration) -> Result<(), KafkaError>,
+    ) -> Ended {
         self.serve_events();
         let disturbances = self.context().disturbances.load(Ordering::Relaxed);
         let returns = self.context().returns.load(Ordering::Relaxed);
         let started = Instant::now();
         let deadline = started + self.timeout;
-        while let Err(error) = step(&self.producer) {
+        while let Err(error) = step(&self.producer, self.timeout) {
             match class(&error) {
                 Class::Retriable if Instant::now() < deadline => {}
                 Class::Abort if ended == Ended::Committed => return self.abort(&format!("{what}: {error}")),

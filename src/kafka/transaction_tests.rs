@@ -132,7 +132,7 @@ fn transact(transactions: &Transactions, member: &BaseConsumer) -> Ended {
         return ended;
     }
     let positions = Positions { offsets: vec![("in", 0, 1)], metadata: "m" };
-    transactions.commit(&[positions], member.group_metadata().as_ref())
+    transactions.commit(&[positions], member.group_metadata())
 }
 
 fn way(ended: &Ended) -> Way {

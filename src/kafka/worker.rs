@@ -97,13 +97,17 @@ impl<'a> Worker<'a> {
 
     /// Works until a stop is asked for, then commits what is in memory.
     pub(super) fn run(&mut self) -> Result<(), Error> {
+        let mut is_cut_short = false;
         while !self.shell.shutdown.is_requested() {
             match self.turn() {
-                Err(Error::Interrupted(what)) => tracing::info!(worker = self.index, what, "interrupted"),
+                Err(Error::Interrupted(what)) => {
+                    tracing::info!(worker = self.index, what, "interrupted");
+                    is_cut_short = self.shell.shutdown.is_requested();
+                }
                 other => other?,
             }
         }
-        self.finish()
+        self.finish(is_cut_short)
     }
 
     fn turn(&mut self) -> Result<(), Error> {
@@ -385,7 +389,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Commits, and writes the images that are out of date so that the next start replays nothing.
-    fn finish(&mut self) -> Result<(), Error> {
+    fn finish(&mut self, is_cut_short: bool) -> Result<(), Error> {
         let started = Instant::now();
         let budget = client::span(self.shell.kafka.drain_timeout).mul_f32(DRAIN_IMAGES);
         match self.member.poll() {
@@ -399,11 +403,8 @@ impl<'a> Worker<'a> {
         for partition in partitions {
             self.write_images(partition, Some(started + budget))?;
         }
-        tracing::info!(
-            worker = self.index,
-            took_ms = started.elapsed().as_millis(),
-            "stopped: everything is committed"
-        );
+        let state = if is_cut_short { "what is not committed is read again" } else { "everything is committed" };
+        tracing::info!(worker = self.index, took_ms = started.elapsed().as_millis(), "stopped: {state}");
         Ok(())
     }
 
